@@ -1,0 +1,1 @@
+"""Whom could we dial, and when."""

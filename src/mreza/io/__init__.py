@@ -1,0 +1,1 @@
+"""Sockets, clocks, files, executors: the only place that touches the world."""

@@ -1,0 +1,1 @@
+"""One link's life: hello, keepalive, batches, priorities."""

@@ -1,0 +1,1 @@
+"""Records and reachability to member states and events."""

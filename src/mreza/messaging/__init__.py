@@ -1,0 +1,1 @@
+"""From a payload to batches and back: order, acknowledgement, retransmission, fragments."""

@@ -1,0 +1,1 @@
+"""The domains joined into one node, still without I/O."""

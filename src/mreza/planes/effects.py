@@ -1,0 +1,168 @@
+"""What planes ask their driver to do. Plain values; the driver carries them out in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mreza.events import Event
+from mreza.ids import NodeId
+from mreza.wire.packet import Failure, Request, Response
+from mreza.wire.records import AgedRecord
+
+
+class SendFrame:
+    """Put a frame into the send queue of the link to `peer`. Not frozen: it is built once per envelope."""
+
+    __slots__ = ("body", "kind", "peer", "priority")
+
+    def __init__(self, peer: NodeId, kind: int, body: bytes | bytearray, priority: int) -> None:
+        self.peer = peer
+        self.kind = kind
+        self.body = body
+        self.priority = priority
+
+
+class CloseLink(msgspec.Struct, frozen=True):
+    """End the link to `peer`; a REFUSED frame with this code and text goes first."""
+
+    peer: NodeId
+    code: str
+    text: str
+    introduction: AgedRecord | None = None
+
+
+class Announce(msgspec.Struct, frozen=True):
+    """Tell the application, the log and the control socket."""
+
+    event: Event
+
+
+class RaiseEpoch(msgspec.Struct, frozen=True):
+    """Write a boot counter of at least this to disk (fsync), then call `epoch_raised`."""
+
+    boot: int
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """This process must not go on as this node."""
+
+    error: Exception
+
+
+class RoutesChanged(msgspec.Struct, frozen=True):
+    """Next hops or reachability changed: unacknowledged batches may need another way."""
+
+
+class PeerRestarted(msgspec.Struct, frozen=True):
+    """A known node has another epoch. `same_process`: it only raised it; else it lost its memory."""
+
+    node: NodeId
+    epoch: int
+    same_process: bool
+
+
+class NodeLost(msgspec.Struct, frozen=True):
+    """A member became FAILED, LEFT or REVOKED: whoever waits for it should not."""
+
+    node: NodeId
+    cause: str
+
+
+class AddressesLearned(msgspec.Struct, frozen=True):
+    """A record told where a member can be dialed."""
+
+    node: NodeId
+    addresses: tuple[str, ...]
+
+
+class Offence(msgspec.Struct, frozen=True):
+    """A neighbor sent what no honest node sends. Costs it the link; counted by name."""
+
+    peer: NodeId
+    code: str
+    text: str
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """Something was dropped and counted; `reason` is a stable word."""
+
+    reason: str
+    count: int = 1
+
+
+class InboundData(msgspec.Struct):
+    """A batch of payloads for one inbox. `body` is their msgpack array."""
+
+    source: NodeId
+    stream_epoch: int
+    priority: int
+    sequence: int
+    inbox: int
+    body: bytes | bytearray | memoryview
+    credit_bytes: int
+    "Give back with `consumed` when the handler is done with the batch."
+
+
+class InboundRequests(msgspec.Struct):
+    """A batch of requests."""
+
+    source: NodeId
+    stream_epoch: int
+    priority: int
+    sequence: int
+    requests: list[Request]
+
+
+class InboundResponses(msgspec.Struct):
+    """A batch of answers to our requests."""
+
+    source: NodeId
+    responses: list[Response]
+
+
+class InboundControl(msgspec.Struct):
+    """A PONG, EXPIRED_HERE or DROPPED from another node (pings are answered by the data plane)."""
+
+    source: NodeId
+    control: Any
+    "A `mreza.wire.packet.Control`."
+
+
+class RequestsReturned(msgspec.Struct):
+    """These were not known to be admitted when their destination restarted; they are no longer sent."""
+
+    destination: NodeId
+    request_ids: list[int]
+
+
+class RunHandler(msgspec.Struct):
+    """Run a registered handler; answer with `ServicePlane.finished`."""
+
+    run_id: int
+    request: Request
+    source: NodeId
+    message: tuple[int, int, int, int]
+    "(stream epoch, priority, sequence, index): the rest of the message id."
+    deadline: float
+
+
+class CancelHandler(msgspec.Struct):
+    """The requester no longer waits."""
+
+    run_id: int
+
+
+class Resolve(msgspec.Struct):
+    """The outcome of a call of ours: a result as msgpack, or why there is none."""
+
+    call_id: int
+    node: NodeId | None
+    attempts: int
+    result: Any = None
+    "msgspec.Raw of the result, when `error` and `failure` are None."
+    failure: Failure | None = None
+    error: Exception | None = None
+    message: tuple[int, int, int, int] | None = None
+    path: tuple[NodeId, ...] = ()

@@ -1,0 +1,1 @@
+"""Named handlers that do the work."""

@@ -1,0 +1,1 @@
+"""Records to graph to next hops to a decision."""

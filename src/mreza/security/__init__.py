@@ -1,0 +1,1 @@
+"""Who is who, and what only they can read: identity, certificates, admission, sealing."""

@@ -1,0 +1,1 @@
+"""Bytes: frames, envelopes, packets and records, each bounded before it is read."""
