@@ -91,7 +91,8 @@ def _sentence(problem: dict[str, Any], model: type[BaseModel]) -> str:
     cause = problem.get("ctx", {}).get("error")
     where = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        return f"unknown setting {where!r} of {model.__name__}: {nearest(path[-1], model.model_fields)}"
+        right = nearest(path[-1], model.model_fields)
+        return f"unknown setting {where!r} of {model.__name__}: {right}"
     if isinstance(cause, ConfigError):
         # A section found it and has already put it into words.
         return f"{where}: {cause}"

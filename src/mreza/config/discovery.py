@@ -12,26 +12,31 @@ from mreza.config.base import Config, Port, Seconds, TextList
 
 
 class DiscoveryConfig(Config):
-    """How nodes find each other. Sources only add candidates; none is needed for another to work."""
+    """How nodes find each other. Sources only add candidates; none needs another."""
 
     peers: TextList = ()
     "HOST or HOST:PORT of nodes to dial always. Default: none; other sources find them."
     lan: bool = True
-    "Say and hear signed beacons by multicast. Default: on, so that a local network needs no set-up."
+    """Say and hear signed beacons by multicast.
+    Default: on, so that a local network needs no set-up."""
     beacon_group: str = "239.255.74.67"
-    "IPv4 multicast group. Default: in the site-local range of RFC 2365; 74.67 is our port's digits."
+    """IPv4 multicast group.
+    Default: in the site-local range of RFC 2365; 74.67 is our port's digits."""
     beacon_group6: str = "ff02::7467"
     "IPv6 multicast group. Default: link-local scope (RFC 4291), so that it never leaves the wire."
     beacon_port: Port = 7467
     "UDP port. Default: the same number as the TCP port, so that one firewall rule serves both."
     beacon_interval_s: Seconds = 2.0
-    "Seconds between two beacons. Default: WIRE: a new node is found in 2 s for 0.5 packets a second."
+    "Seconds between two beacons. Default: a new node is found in 2 s, for 0.5 packets a second."
     redial_first_s: Seconds = 0.5
-    "Longest first wait after a failed dial, seconds. Default: DESIGN §7: lost neighbors every 0.5–1 s."
+    """Longest first wait after a failed dial, seconds.
+    Default: lost neighbors are dialed every 0.5–1 s."""
     redial_max_s: Seconds = 30.0
-    "Longest wait between dials, seconds (full jitter). Default: a returned node is met in 15 s on average."
+    """Longest wait between dials, seconds (full jitter).
+    Default: a returned node is met in 15 s on average."""
     state_poll_s: Seconds = 0.25
-    "Seconds between looks at sibling nodes in the state directory. Default: a start feels immediate."
+    """Seconds between looks at sibling nodes in the state directory.
+    Default: a start feels immediate."""
     address_book: bool = True
     "Remember addresses of members on disk and dial them after a restart. Default: on."
 

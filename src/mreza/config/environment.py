@@ -1,7 +1,8 @@
 """Settings from environment variables: MREZA_LISTEN, MREZA_DISCOVERY__LAN=false, MREZA_STATE.
 
-Read here and not with pydantic-settings: that ignores unknown variables, wants JSON for a list, reads only the
-process's own environment, and takes 0.16 s to import, most of what `import mreza` may cost.
+Read here and not with pydantic-settings: that ignores unknown variables, wants JSON for a list,
+reads only the process's own environment, and takes 0.16 s to import, most of what `import mreza`
+may cost.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ _FOREIGN = re.compile(r"MREZA_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$")
 
 
 def from_environment(model: type[BaseModel], env: Mapping[str, str]) -> dict[str, Any]:
-    """What the MREZA_* variables of `env` set; an unknown one is a ConfigError. Empty ones do not count."""
+    """What the MREZA_* variables of `env` set; an empty one sets nothing.
+
+    Raises:
+        ConfigError: a variable names no setting.
+    """
     ours = {
         name: value
         for name, value in env.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -29,10 +29,11 @@ class LoadBalancerConfig(Config):
     strategy: Strategy = Strategy.ROUND_ROBIN
     "How a node is picked. Default: fair, needs no measurements, and is easy to predict."
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
-    "Load (in flight / capacity) above which a node gets no new work unless all are. Default: DESIGN §9."
+    """Load (in flight / capacity) above which a node gets no new work unless all are.
+    Default: queueing delay rises steeply from there (M/M/1: five service times at 0.8)."""
 
 
-def strategy_of(value: object) -> Strategy:
+def strategy_of(value: Any) -> Strategy:
     """The strategy meant by a member or its name; ConfigError lists what is allowed."""
     try:
         return Strategy(value)

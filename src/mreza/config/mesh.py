@@ -33,10 +33,11 @@ _APP = re.compile(r"[\w.]+:[\w.]+")
 
 
 class MeshConfig(Config):
-    """Everything that can be set. `MeshConfig(...)` takes what is given; `load` also looks elsewhere."""
+    """All that can be set. The constructor takes what is given; `load` looks elsewhere too."""
 
     name: str | None = None
-    "The node's label, and its folder in the state directory. Default: the host's name, then -2, -3."
+    """The node's label, and its folder in the state directory.
+    Default: the host's name, then -2, -3."""
     listen: str | None = None
     "HOST:PORT to listen on; port 0: any. Default: all interfaces, port 7467, or the next free one."
     advertise: str | None = None
@@ -82,9 +83,9 @@ class MeshConfig(Config):
         env: Mapping[str, str] | None = None,
         **given: Any,
     ) -> Self:
-        """Join what is given, the environment, a TOML file, the profile and the defaults; first wins.
+        """Join what is given, the environment, a TOML file, the profile, the defaults: first wins.
 
-        A section given as an object counts with what was set in it: `DiscoveryConfig()` overrides nothing.
+        Of a section given as an object counts what was set in it: `LinkConfig()` overrides nothing.
         `env` defaults to the environment of this process.
         """
         file = {} if path is None else _read_toml(Path(path))
@@ -92,8 +93,15 @@ class MeshConfig(Config):
         return cls(**merge(file, environment, plain(given)))
 
     def given(self) -> dict[str, Any]:
-        """What was set, without profile and defaults; `load(**config.given())` weighs it against the rest."""
+        """What was set, without profile and defaults: `load(**config.given())` keeps it."""
         return merge(self._given)
+
+    def __eq__(self, other: object) -> bool:
+        # What counts is what is set, not who set it.
+        return isinstance(other, MeshConfig) and dict(self) == dict(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(dict(self).values()))
 
     @field_validator("name")
     @classmethod
@@ -102,7 +110,8 @@ class MeshConfig(Config):
             return None
         if not _NAME.fullmatch(name):
             raise ValueError(
-                f"{name!r} is not a name; use 1 to 63 letters, digits, '.', '_' and '-', not '.' or '-' first"
+                f"{name!r} is not a name; use 1 to 63 letters, digits, '.', '_' and '-', "
+                "the first a letter, digit or '_'"
             )
         try:
             NodeId.parse(name)

@@ -17,6 +17,8 @@ class ProcessesConfig(Config):
     """Bounds of the work a node takes on."""
 
     inbox_requests: Count = 1024
-    "Requests waiting for one process; beyond, the answer is Overloaded. Default: a second at 1,000/s."
+    """Requests waiting for one process; beyond, the answer is Overloaded.
+    Default: a second at 1,000/s."""
     threads: Count = Field(default_factory=_default_threads)
-    "Threads for plain functions, all processes together. Default: min(32, CPUs + 4), as in `concurrent.futures`."
+    """Threads for plain functions, all processes together.
+    Default: min(32, CPUs + 4), as in `concurrent.futures`."""

@@ -13,11 +13,13 @@ class RecordsConfig(Config):
     """Lifetimes and exchange of records."""
 
     refresh_s: Seconds = 300.0
-    "Seconds until introduction and links are signed again (± 10 %). Default: DESIGN §7."
+    """Seconds until introduction and links are signed again (± 10 %).
+    Default: 0.003 signatures/s for each node; OSPF's LSRefreshTime is 1,800 s."""
     max_age_s: Seconds = 900.0
-    "Age at which they are dropped, seconds. Default: DESIGN §7: two refreshes may be missed."
+    "Age at which they are dropped, seconds. Default: two refreshes may be missed."
     digest_interval_s: Seconds = 30.0
-    "Seconds between digests to a peer. Default: floods are reliable; this only heals what they missed."
+    """Seconds between digests to a peer.
+    Default: floods are reliable; this only heals what they missed."""
     verify_per_turn: Count = 30
     "Signatures checked in one turn of the loop. Default: 0.16 ms each make 5 ms (rule R4)."
 

@@ -20,15 +20,18 @@ class SecurityConfig(Config):
     """The state directory, and the life of sealing keys."""
 
     state: Path | None = None
-    "State directory. Default: `MREZA_STATE`, else the user's data directory; see `state_directory`."
+    """State directory.
+    Default: `MREZA_STATE`, else the user's data directory; see `state_directory`."""
     mesh: Annotated[str, Field(min_length=1, max_length=63)] = "mesh"
-    "Name of the mesh that is created on first use. Default: a label only; the random mesh id decides."
+    """Name of the mesh that is created on first use.
+    Default: a label only; the random mesh id decides."""
     prekey_lifetime_s: Seconds = 3600.0
-    "Seconds until a new prekey; two are kept. Default: DESIGN §6: forward secrecy after at most 2 h."
+    "Seconds until a new prekey; two are kept. Default: forward secrecy begins after 2 h at most."
     session_lifetime_s: Seconds = 3600.0
-    "Seconds until a new sealing session. Default: DESIGN §6: as long as a prekey."
+    "Seconds until a new sealing session. Default: as long as a prekey."
     session_envelopes: Annotated[int, Field(gt=0, le=2**23)] = 2**23
-    "Envelopes until a new sealing session. Default and maximum: DESIGN §6, well below AES-GCM's 2^32."
+    """Envelopes until a new sealing session.
+    Default and maximum: well below the 2^32 of NIST SP 800-38D for one AES-GCM key."""
 
     @field_validator("state")
     @classmethod
@@ -36,7 +39,7 @@ class SecurityConfig(Config):
         return None if state is None else state.expanduser()
 
     def state_directory(self, env: Mapping[str, str] | None = None) -> Path:
-        """`state`, else MREZA_STATE of `env` (default: the process's), else the user's data directory."""
+        """`state`, else MREZA_STATE of `env` (None: the process's), else the user's data folder."""
         return (
             default_state_dir(os.environ if env is None else env)
             if self.state is None

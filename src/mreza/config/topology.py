@@ -9,5 +9,5 @@ class TopologyConfig(Config):
     """Which links a node makes."""
 
     only_peers: bool = False
-    """Dial the given peers and nobody else: neither state directory, nor LAN, nor learned addresses.
+    """Dial the given peers and nobody else: no state directory, no LAN, no learned addresses.
     Default: off; a topology fixed by hand turns it on at every node."""
