@@ -1,1 +1,1 @@
-"""Records and reachability to member states and events."""
+"""Who belongs to the mesh, and in what state: records and reachability become events."""

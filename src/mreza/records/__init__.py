@@ -1,1 +1,1 @@
-"""The shared state: signed records, how they are accepted, spread and reconciled."""
+"""The shared state: signed records, accepted, spread and reconciled."""

@@ -1,1 +1,1 @@
-"""Records to graph to next hops to a decision."""
+"""Records to graph to next hops: who passes an envelope on, and to whom."""

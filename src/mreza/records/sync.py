@@ -1,0 +1,197 @@
+"""Reconciliation: two neighbors find what the other lacks, on link-up and from time to time.
+
+Each sends a summary of all it offers. Where the summaries differ each sends pages of versions, and
+whoever reads a page sends the records that its writer lacks. A page that shows us records we lack
+is answered with our own page of that range, at most once a second to one peer. Equal databases cost
+one small frame each way.
+
+Offered are the records of origins that can be reached, and the kinds that matter without their
+origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from mreza.config.records import RecordsConfig
+from mreza.ids import NodeId
+from mreza.machine import earliest
+from mreza.records.database import Database, Rank, Slot
+from mreza.records.lifetime import OFFERED_FROM_AFAR
+from mreza.wire.records import DigestBody, DigestEntry, Record, RecordKind
+
+PREFIX_BYTES = 8
+SUMMARY_BYTES = 16
+ENTRIES_PER_PAGE = 400
+"About 50 bytes each with a short key, at most 130: a page stays below a frame."
+PAGES_EVERY_S = 1.0
+"Least time between two answers with pages to one peer: what is on its way must not be asked for."
+FIRST_DIGEST_JITTER = 0.5
+"Digests to a peer are spread by half their interval, so that neighbors do not all speak at once."
+
+
+class SendDigest(msgspec.Struct, frozen=True):
+    """Send this digest to a peer."""
+
+    peer: NodeId
+    body: DigestBody
+
+
+class Push(msgspec.Struct, frozen=True):
+    """The peer lacks these records."""
+
+    peer: NodeId
+    records: tuple[Record, ...]
+
+
+class _Peer:
+    __slots__ = ("digest_at", "pages_sent_at")
+
+    def __init__(self, digest_at: float) -> None:
+        self.digest_at = digest_at
+        self.pages_sent_at: float | None = None
+
+
+class Reconciliation:
+    """Keeps the databases of neighbors equal, whatever floods have missed."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        reachable: Callable[[NodeId], bool],
+        config: RecordsConfig,
+        rng: Random,
+    ) -> None:
+        self._database = database
+        self._reachable = reachable
+        self._config = config
+        self._rng = rng
+        self._peers: dict[NodeId, _Peer] = {}
+        self._effects: list[SendDigest | Push] = []
+
+    # Inputs
+
+    def link_up(self, peer: NodeId, *, now: float) -> None:
+        self._peers[peer] = _Peer(now)
+        self.advance(now=now)
+
+    def link_down(self, peer: NodeId) -> None:
+        self._peers.pop(peer, None)
+
+    def receive(self, peer: NodeId, digest: DigestBody, *, now: float) -> None:
+        """A digest from a peer: its summary, or a page of its versions."""
+        if digest.entries is None:
+            if digest.summary != self.summary():
+                self._send_pages(peer, now=now)
+            return
+        if self._compare_page(peer, digest):
+            self._send_pages(peer, now=now, low=digest.low, high=digest.high)
+
+    def advance(self, *, now: float) -> None:
+        """Send the summaries that are due."""
+        due = [peer for peer, state in self._peers.items() if state.digest_at <= now]
+        if not due:
+            return
+        body = DigestBody(self.summary())
+        for peer in due:
+            spread = 1 + FIRST_DIGEST_JITTER * (self._rng.random() - 0.5)
+            self._peers[peer].digest_at = now + self._config.digest_interval_s * spread
+            self._effects.append(SendDigest(peer, body))
+
+    # Outputs
+
+    def next_deadline(self) -> float | None:
+        return earliest(*(state.digest_at for state in self._peers.values()))
+
+    def drain(self) -> list[SendDigest | Push]:
+        effects, self._effects = self._effects, []
+        return effects
+
+    def summary(self) -> bytes:
+        """The sum of the digests of all records offered, modulo 2**128."""
+        total = 0
+        for record, rank in self._database.ranks():
+            if self._offers(record):
+                total += int.from_bytes(rank[2])
+        return (total % (1 << 8 * SUMMARY_BYTES)).to_bytes(SUMMARY_BYTES)
+
+    def pages(self, *, low: bytes = b"", high: bytes = b"") -> list[DigestBody]:
+        """Versions of all records offered with origins in the range, cut between origins."""
+        offered = sorted(
+            (record.slot, rank)
+            for record, rank in self._database.ranks()
+            if _within(record.origin, low, high) and self._offers(record)
+        )
+        summary = self.summary()
+        pages: list[DigestBody] = []
+        entries: list[DigestEntry] = []
+        start = low
+        for slot, rank in offered:
+            origin = slot[0]
+            if len(entries) >= ENTRIES_PER_PAGE and origin != entries[-1].origin:
+                pages.append(DigestBody(summary, start, bytes(origin), tuple(entries)))
+                entries, start = [], bytes(origin)
+            entries.append(_entry(slot, rank))
+        pages.append(DigestBody(summary, start, high, tuple(entries)))
+        return pages
+
+    # Rules
+
+    def _offers(self, record: Record) -> bool:
+        if record.kind in OFFERED_FROM_AFAR or self._reachable(record.origin):
+            return True
+        # Without its introduction nobody could check what is offered from afar.
+        return record.kind == RecordKind.INTRODUCTION and self._database.speaks_from_afar(
+            record.origin
+        )
+
+    def _compare_page(self, peer: NodeId, page: DigestBody) -> bool:
+        """Push what the writer lacks; True if it has something that we lack."""
+        theirs: dict[Slot, DigestEntry] = {
+            (entry.origin, entry.kind, entry.key): entry for entry in page.entries or ()
+        }
+        lacking: list[Record] = []
+        for record, rank in self._database.ranks():
+            if not _within(record.origin, page.low, page.high):
+                continue
+            entry = theirs.pop(record.slot, None)
+            if entry is None:
+                if self._offers(record):
+                    lacking.append(record)
+            elif _rank_of(entry) < _short(rank):
+                lacking.append(record)
+            elif _rank_of(entry) > _short(rank):
+                theirs[record.slot] = entry
+        if lacking:
+            self._effects.append(Push(peer, tuple(lacking)))
+        return bool(theirs)
+
+    def _send_pages(self, peer: NodeId, *, now: float, low: bytes = b"", high: bytes = b"") -> None:
+        state = self._peers.get(peer)
+        if state is None:
+            return
+        if state.pages_sent_at is not None and now < state.pages_sent_at + PAGES_EVERY_S:
+            return
+        state.pages_sent_at = now
+        self._effects += [SendDigest(peer, page) for page in self.pages(low=low, high=high)]
+
+
+def _within(origin: NodeId, low: bytes, high: bytes) -> bool:
+    return low <= origin and (not high or origin < high)
+
+
+def _entry(slot: Slot, rank: Rank) -> DigestEntry:
+    origin, kind, key = slot
+    return DigestEntry(origin, kind, key, rank[0], rank[1], rank[2][:PREFIX_BYTES])
+
+
+def _rank_of(entry: DigestEntry) -> Rank:
+    return (entry.epoch, entry.sequence, entry.prefix)
+
+
+def _short(rank: Rank) -> Rank:
+    return (rank[0], rank[1], rank[2][:PREFIX_BYTES])

@@ -1,0 +1,79 @@
+"""From link claims to installed routes: the graph, when to compute, the router that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mreza.config.routing import RoutingConfig
+from mreza.ids import NodeId
+from mreza.routing.graph import EdgeChange, Graph
+from mreza.routing.router import Router
+from mreza.routing.spf import shortest_paths
+from mreza.routing.spf_timer import SpfTimer
+
+
+class RouteComputation:
+    """Keeps routes equal to what the records say, no more often than RFC 8405 allows.
+
+    Changes are collected and told to the timer by `settle`: a frame of many records is one event.
+    """
+
+    def __init__(self, *, me: NodeId, config: RoutingConfig) -> None:
+        self._me = me
+        self._timer = SpfTimer(config=config)
+        self._changes: list[EdgeChange] = []
+        self._other_change = False
+        self.graph = Graph()
+        self.router = Router(me)
+        self.computed = 0
+        "How often routes were computed."
+
+    # Inputs
+
+    def links_said(self, origin: NodeId, links: Iterable[tuple[NodeId, int]]) -> None:
+        """The links record of `origin`."""
+        self._changes += self.graph.set_links(origin, links)
+
+    def links_unsaid(self, origin: NodeId) -> None:
+        """The links record of `origin` is no longer valid."""
+        self._changes += self.graph.remove(origin)
+
+    def forwarding_said(self, node: NodeId, *, forwarding: bool) -> None:
+        if self.graph.set_forwarding(node, forwarding=forwarding):
+            self._other_change = True
+
+    def settle(self, *, now: float) -> bool:
+        """Compute if it is time for it; True if next hops or reachability changed."""
+        compute = False
+        if self._changes or self._other_change:
+            compute = self._timer.change(now=now)
+            if not compute and any(self._is_urgent(change) for change in self._changes):
+                compute = self._timer.hasten(now=now)
+            self._changes, self._other_change = [], False
+        elif self._timer.advance(now=now):
+            compute = True
+        if not compute:
+            return False
+        self.computed += 1
+        paths = shortest_paths(self.graph.weights, self._me, closed=self.graph.closed)
+        return self.router.install(paths)
+
+    # Outputs
+
+    def next_deadline(self) -> float | None:
+        return self._timer.next_deadline()
+
+    # Rules
+
+    def _is_urgent(self, change: EdgeChange) -> bool:
+        """Without computing, a route is certainly dead or certainly missing."""
+        if change.new is None:
+            # Our own link, or the last edge of a node: whatever led over it leads nowhere.
+            ours = self._me in (change.a, change.b)
+            return ours or not all(self.graph.neighbors(end) for end in (change.a, change.b))
+        if change.old is None:
+            return self._reached(change.a) != self._reached(change.b)
+        return False
+
+    def _reached(self, node: NodeId) -> bool:
+        return node == self._me or node in self.router.routes
