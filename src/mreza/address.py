@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from mreza.errors import InvalidAddress
 
 DEFAULT_PORT = 7467
-"'mreza' on a telephone keypad starts 67392, which is taken; 7467 is unassigned at IANA (2026)."
+"Above the privileged ports, and no service's in Debian's /etc/services."
 
 
 class Address(NamedTuple):
@@ -27,8 +27,14 @@ class Address(NamedTuple):
             if not bracket or (rest and not rest.startswith(":")):
                 raise InvalidAddress(f"{text!r} is not an address; write [2001:db8::1]:7467")
             port_text = rest[1:]
+            if rest == ":" or not _is_v6(host):
+                raise InvalidAddress(f"{text!r} is not an address; write [2001:db8::1]:7467")
         elif text.count(":") == 1:
             host, _, port_text = text.partition(":")
+            if not port_text:
+                raise InvalidAddress(f"{text!r} ends before its port; write HOST:PORT")
+        elif ":" in text and not _is_v6(text):
+            raise InvalidAddress(f"{text!r} is not an address; write HOST:PORT")
         if not host or any(c.isspace() or c == "/" for c in host):
             raise InvalidAddress(f"{text!r} is not an address; write HOST or HOST:PORT")
         if port_text:
@@ -59,3 +65,11 @@ class Address(NamedTuple):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def _is_v6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True

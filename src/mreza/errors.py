@@ -1,13 +1,26 @@
 """Every error of the mesh, in one tree. Each says what happened, to whom, and what to do.
 
-Errors cross layers and processes, so they carry plain values (ids, numbers, text) and can be pickled and printed.
+Errors cross layers and processes, so they carry plain values (ids, numbers, text) and can be
+pickled and printed.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MeshError(Exception):
     """Whatever goes wrong in the mesh."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled as its class and `args`, which leaves out what must be a keyword.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[MeshError], args: tuple[Any, ...], state: dict[str, Any]) -> MeshError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 # Mistakes of the caller: they are also the builtin error a Python programmer would expect.
@@ -53,7 +66,7 @@ class DuplicateIdentity(MeshError):
 
 
 class CertificateRejected(MeshError):
-    """A certificate that this mesh does not accept. `code` is stable (see docs/reference/wire.md)."""
+    """A certificate that this mesh does not accept. `code` is stable: docs/reference/wire.md."""
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
@@ -111,7 +124,10 @@ class WorkerLost(MeshError):
 
 
 class RemoteError(MeshError):
-    """The handler on the other node raised. Also an instance of the builtin type of that name, if there is one."""
+    """The handler on the other node raised.
+
+    Also an instance of the builtin type of that name, if there is one.
+    """
 
     def __init__(
         self, message: str, *, type_name: str = "", traceback_text: str = "", node: str = ""

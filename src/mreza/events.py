@@ -1,4 +1,4 @@
-"""What an application hears: one struct an event, with a stable name and the time it was noticed."""
+"""What an application hears: one struct an event, with a stable name and when it was noticed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class PeerRefused(Event, frozen=True, tag="peer_refused"):
 
 
 class EpochRaised(Event, frozen=True, tag="epoch_raised"):
-    """This node met a newer epoch of itself (restored from a copy, or cloned) and went beyond it."""
+    """This node met a newer epoch of itself (restored from a copy, or cloned) and passed it."""
 
     epoch: int
 

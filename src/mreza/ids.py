@@ -1,7 +1,7 @@
 """Who and which: the identifiers that every layer speaks.
 
-Ids are the bytes that travel, so that a dictionary look-up on the hot path needs no conversion; their text
-form is lower-case base32 without padding (RFC 4648, section 6), as shown to people.
+Ids are the bytes that travel, so that a dictionary look-up on the hot path needs no conversion;
+their text form is lower-case base32 without padding (RFC 4648, section 6), as shown to people.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ class _Id(bytes):
         """Read the 26-letter form."""
         if len(text) != ID_LETTERS:
             raise InvalidId(
-                f"{text!r} has {len(text)} characters; a {cls.__name__} has {ID_LETTERS} base32 letters"
+                f"{text!r} has {len(text)} characters, a {cls.__name__} has {ID_LETTERS}"
             )
         try:
             raw = base64.b32decode(text.upper() + "======")
         except ValueError as error:
             raise InvalidId(f"{text!r} is not base32 (letters a-z and digits 2-7)") from error
-        return cls(raw)
+        parsed = cls(raw)
+        if str(parsed) != text.lower():  # 26 letters hold two bits more than 16 bytes
+            raise InvalidId(f"{text!r} is not the form in which ids are written: {str(parsed)!r}")
+        return parsed
 
     def __str__(self) -> str:
         return base64.b32encode(self).decode().rstrip("=").lower()
@@ -81,7 +84,7 @@ class MessageId(NamedTuple):
 
     source: NodeId
     epoch: int
-    "The epoch in which the sender's process started; it does not change when the epoch is raised later."
+    "In which the sender's process started; it does not change when the epoch is raised later."
     priority: int
     sequence: int
     "Number of the batch within (source, epoch, destination, priority)."

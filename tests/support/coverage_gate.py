@@ -51,9 +51,9 @@ def main(report: str) -> int:
     wanted = tomllib.loads(PYPROJECT.read_text())["tool"]["mreza"]["coverage"]
     found = percentages(json.loads(Path(report).read_text())["files"])
     for package, per_cent in sorted(found.items()):
-        print(f"{package:20} {per_cent:6.1f} %  wanted {wanted.get(package, '?')} %")  # noqa: T201
+        print(f"{package:20} {per_cent:6.1f} %  wanted {wanted.get(package, '?')} %")
     problems = shortfalls(found, wanted)
-    print("\n".join(problems))  # noqa: T201
+    print("\n".join(problems))
     return 1 if problems else 0
 
 

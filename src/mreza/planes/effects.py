@@ -13,7 +13,10 @@ from mreza.wire.records import AgedRecord
 
 
 class SendFrame:
-    """Put a frame into the send queue of the link to `peer`. Not frozen: it is built once per envelope."""
+    """Put a frame into the send queue of the link to `peer`.
+
+    Not frozen: it is built once per envelope.
+    """
 
     __slots__ = ("body", "kind", "peer", "priority")
 
@@ -56,7 +59,10 @@ class RoutesChanged(msgspec.Struct, frozen=True):
 
 
 class PeerRestarted(msgspec.Struct, frozen=True):
-    """A known node has another epoch. `same_process`: it only raised it; else it lost its memory."""
+    """A known node has another epoch.
+
+    `same_process`: it only raised it; else it lost its memory.
+    """
 
     node: NodeId
     epoch: int
@@ -131,7 +137,7 @@ class InboundControl(msgspec.Struct):
 
 
 class RequestsReturned(msgspec.Struct):
-    """These were not known to be admitted when their destination restarted; they are no longer sent."""
+    """Not known to be admitted when their destination restarted; they are no longer sent."""
 
     destination: NodeId
     request_ids: list[int]

@@ -1,7 +1,7 @@
-"""One way in and out for every control message: msgpack arrays, bounded before and checked after decoding.
+"""One way in and out for every control message: msgpack arrays, bounded before, checked after.
 
-Structs are `array_like`: a later version may append fields, and older nodes ignore what they do not know.
-A message with a rule beyond its types has a `check` method, which `Codec.decode` calls.
+Structs are `array_like`: a later version may append fields, and older nodes ignore what they do not
+know. A message with a rule beyond its types has a `check` method, which `Codec.decode` calls.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from mreza.errors import DecodeError
 from mreza.ids import MeshId, NodeId
 
 T = TypeVar("T")
+
+U64_MAX = (1 << 64) - 1
+UPTIME_MAX_S = 1e10
+"Three hundred years; what matters is that it is a finite number."
 
 
 class Wire(msgspec.Struct, frozen=True, array_like=True):
@@ -49,7 +53,7 @@ class Codec(Generic[T]):
         self._what = what
 
     def encode(self, message: T) -> bytes:
-        """The message as bytes; DecodeError if it passes the limit that a receiver would enforce."""
+        """The message as bytes; DecodeError if it passes the limit that a receiver enforces."""
         data = ENCODER.encode(message)
         if len(data) > self._limit:
             raise DecodeError(f"{self._what} has {len(data)} bytes, limit {self._limit}")
@@ -74,3 +78,15 @@ def bounded(what: str, size: int, limit: int) -> None:
     """Raise DecodeError if a list or text from outside passes its limit."""
     if size > limit:
         raise DecodeError(f"{what} has {size} entries or bytes, limit {limit}")
+
+
+def exactly(what: str, size: int, wanted: int) -> None:
+    """Raise DecodeError if a key, hash or signature from outside has another size than it must."""
+    if size != wanted:
+        raise DecodeError(f"{what} has {size} bytes, must have {wanted}")
+
+
+def within(what: str, value: float, low: float, high: float) -> None:
+    """Raise DecodeError if a number is not in `low`…`high`, both included; NaN never is."""
+    if not low <= value <= high:
+        raise DecodeError(f"{what} is {value}, allowed are {low} to {high}")

@@ -8,7 +8,7 @@ Layout (big-endian; docs/reference/wire.md has the table and golden bytes):
     4  u8   priority             then, as flagged: path (u8 count, u8 cursor, 16×count),
     5  u8   lane                 trace context (25 bytes)
     6  u8   hop limit            u64 session id, u64 counter
-    7  u8   destinations n       as flagged: u16 length and the signed key wrap; then the sealed packet
+    7  u8   destinations n       as flagged: u16 length and the key wrap; then the sealed packet
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EnvelopeKind(enum.IntEnum):
     TRACE = 2
     "As SEALED, but the relay at which the hop limit ends answers with its own time."
     NO_SUCH_KEY = 3
-    "Signed, not sealed: the receiver has no key for this session. Carries ids, epochs and a session id."
+    "Signed, not sealed: no key for this session. Carries ids, epochs and a session id."
 
 
 class EnvelopeFlag(enum.IntFlag):
@@ -117,7 +117,7 @@ class Envelope:
         self.sealed = sealed
 
     def encode(self) -> bytes:
-        """The envelope as the body of an ENVELOPE frame. Flags for the optional parts are set here."""
+        """The envelope as the body of an ENVELOPE frame; sets the flags of the optional parts."""
         flags = self.flags & ~_KNOWN_MANDATORY
         parts: list[bytes] = [b"", *self.destinations]
         if self.path:
@@ -145,9 +145,10 @@ class Envelope:
         return b"".join(parts)
 
     def associated_data(self, *, mesh_flags: int, opener: NodeId) -> bytes:
-        """What the seal protects beside the packet: everything in clear that must not change on the way.
+        """What the seal protects beside the packet: all in clear that must not change on the way.
 
-        `mesh_flags` are the flags as sent. Hop limit, path and destination list are left out: relays change them.
+        `mesh_flags` are the flags as sent. Relays change hop limit, path and destination
+        list: those are left out.
         """
         return b"".join(
             (
@@ -225,8 +226,8 @@ def decode_envelope(body: bytes) -> Envelope:
         at += _TAIL.size
         if flags & 4:
             (length,) = _U16.unpack_from(body, at)
-            if length > WRAP_MAX:
-                raise DecodeError(f"key wrap of {length} bytes, limit {WRAP_MAX}")
+            if not 1 <= length <= WRAP_MAX:
+                raise DecodeError(f"key wrap of {length} bytes, allowed are 1 to {WRAP_MAX}")
             at += 2
             wrap = body[at : at + length]
             if len(wrap) != length:
@@ -236,6 +237,8 @@ def decode_envelope(body: bytes) -> Envelope:
         if isinstance(error, DecodeError):
             raise
         raise DecodeError("envelope ends within its header") from error
+    if len(body) - at > ENVELOPE_MAX:
+        raise DecodeError(f"envelope of {len(body) - at} sealed bytes, limit {ENVELOPE_MAX}")
     envelope = Envelope(
         kind=kind,
         priority=priority,
@@ -258,7 +261,10 @@ def decode_envelope(body: bytes) -> Envelope:
 
 
 def for_next_hop(body: bytes, envelope: Envelope, *, advance_path: bool = False) -> bytearray:
-    """The same sealed bytes with the hop limit lowered by one and, on an explicit path, the cursor moved on."""
+    """The same sealed bytes, the hop limit lowered and, with `advance_path`, the cursor moved.
+
+    The hop limit must be at least 1; only an envelope with an explicit path has a cursor.
+    """
     copy = bytearray(body)
     copy[_HOP_LIMIT_AT] = envelope.hop_limit - 1
     if advance_path:

@@ -18,7 +18,7 @@ BODY_MAX_BEFORE_HELLO = 4 * 1024
 BODY_MAX = 64 * 1024 + 2 * 1024
 "An envelope of 64 KiB and its header."
 PART_MAX = 16 * 1024
-"Bulk travels in pieces of this size, so that an urgent envelope waits for one piece, not for a queue."
+"Bulk travels in pieces of this size: an urgent envelope waits for one piece, not for a queue."
 
 
 class FrameType(enum.IntEnum):
@@ -29,7 +29,7 @@ class FrameType(enum.IntEnum):
     PROBE = 3
     ENVELOPE = 4
     ENVELOPE_PART = 5
-    "u8 flags (1 first, 2 last) and a piece of one bulk envelope; pieces of one envelope follow in order."
+    "u8 flags (1 first, 2 last) and a piece of a bulk envelope; pieces of one follow in order."
     RECORDS = 6
     DIGEST = 7
     JOIN = 8
@@ -58,7 +58,7 @@ class FrameReader:
         return len(self._rest)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (type, body) for each whole frame; DecodeError for one over the limit or of unknown type.
+        """Yield (type, body) for each whole frame; DecodeError: over the limit or of unknown type.
 
         Lazy on purpose: the limit may be raised by what an earlier frame of the same bytes said. A
         caller that stops early must not feed again.

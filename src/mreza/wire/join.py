@@ -1,8 +1,8 @@
-"""How a stranger becomes a member: four messages in JOIN frames, after a TLS handshake it does not trust.
+"""How a stranger becomes a member: three messages in JOIN frames, after TLS it does not trust.
 
 server → joiner   JoinChain     certificates; the joiner checks them against its token
 joiner → server   JoinRequest   public key, name, HMAC of the token's secret over all of it
-server → joiner   JoinGranted   the node's certificate chain and the root, or JoinRefused
+server → joiner   JoinAnswer    the node's certificate chain, or why not
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from mreza.ids import MeshId, NodeId
-from mreza.wire.codec import Codec, Wire, bounded
+from mreza.wire.codec import U64_MAX, UPTIME_MAX_S, Codec, Wire, bounded, exactly, within
 from mreza.wire.records import ADDRESSES_MAX, NAME_MAX, AgedRecord
 
 PROTOCOL_VERSION = 1
@@ -52,17 +52,18 @@ class Hello(Wire, frozen=True):
     mesh: MeshId
 
     def check(self) -> None:
+        within("version", self.version, 0, 1 << 16)
         bounded("features", len(self.features), FEATURES_MAX)
         bounded("name", len(self.name.encode()), NAME_MAX)
         bounded("addresses", len(self.addresses), ADDRESSES_MAX)
         for text in self.features + self.addresses:
             bounded("feature or address", len(text), 128)
-        if not 0 <= self.epoch < 1 << 64:
-            bounded("epoch", 1 << 64, (1 << 64) - 1)
+        within("epoch", self.epoch, 0, U64_MAX)
+        within("uptime", self.uptime_s, 0, UPTIME_MAX_S)
 
 
 class Refused(Wire, frozen=True):
-    """Last frame of a refused link. `introduction` answers a hello with an older epoch of the same id."""
+    """Last frame of a refused link; `introduction` answers a hello with an older epoch."""
 
     code: str
     text: str = ""
@@ -71,10 +72,12 @@ class Refused(Wire, frozen=True):
     def check(self) -> None:
         bounded("refusal code", len(self.code), 64)
         bounded("refusal text", len(self.text), 512)
+        if self.introduction is not None:
+            self.introduction.check()
 
 
 class Probe(Wire, frozen=True):
-    """Keepalive and round-trip time in one: own stamp, echo of the peer's last, how long it was held."""
+    """Keepalive and round-trip time: own stamp, echo of the peer's last, how long it was held."""
 
     stamp_us: int
     echo_us: int = 0
@@ -82,8 +85,8 @@ class Probe(Wire, frozen=True):
     held_us: int = 0
 
     def check(self) -> None:
-        if min(self.stamp_us, self.echo_us, self.held_us) < 0:
-            bounded("probe time", 1, 0)
+        for stamp in (self.stamp_us, self.echo_us, self.held_us):
+            within("probe time", stamp, 0, U64_MAX)
 
 
 class Goodbye(Wire, frozen=True):
@@ -110,11 +113,12 @@ class Beacon(Wire, frozen=True):
     signature: bytes
 
     def check(self) -> None:
-        bounded("beacon key", len(self.public_key), 32)
-        bounded("beacon signature", len(self.signature), 64)
+        exactly("beacon key", len(self.public_key), 32)
+        exactly("beacon signature", len(self.signature), 64)
         bounded("addresses", len(self.addresses), ADDRESSES_MAX)
-        if not 0 < self.port < 65536:
-            bounded("beacon port", 65536, 65535)
+        within("beacon port", self.port, 1, 65535)
+        within("epoch", self.epoch, 0, U64_MAX)
+        within("beacon stamp", self.stamp_ms, 0, U64_MAX)
 
 
 HELLO = Codec(Hello, limit=4 * 1024, what="hello")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from mreza.errors import DecodeError
-from mreza.wire.codec import ENCODER, Codec, Wire, bounded
+from mreza.wire.codec import ENCODER, U64_MAX, Codec, Wire, bounded, within
 
 HEAD_MAX = 2048
 ACKS_MAX = 4
@@ -20,7 +20,11 @@ RANGES_MAX = 32
 CREDITS_MAX = 16
 REQUEST_TARGET_MAX = 128
 HEADERS_MAX = 32
+KEY_MAX = 1024
+"Characters of the key that keeps related work on one node."
 PAYLOAD_MAX = 64 * 1024 * 1024
+BODY_MAX = PAYLOAD_MAX + 64 * 1024
+"A batch with one payload of the largest size, and what the batch says about it."
 _U16 = struct.Struct(">H")
 
 
@@ -49,6 +53,9 @@ class PacketFlag(enum.IntFlag):
     KNOWN = RELIABLE | ORDERED
 
 
+_KNOWN_MANDATORY = int(PacketFlag.KNOWN)
+
+
 class Ack(Wire, frozen=True):
     """What has been admitted of one (source, priority)."""
 
@@ -63,11 +70,18 @@ class Ack(Wire, frozen=True):
     "How long the newest acknowledged batch waited for this."
 
     def check(self) -> None:
-        bounded("ack priority", self.priority, 3)
+        within("ack priority", self.priority, 0, 3)
+        within("ack number", self.cumulative, 0, U64_MAX)
+        within("ack delay", self.delay_us, 0, U64_MAX)
         bounded("ack ranges", len(self.ranges), RANGES_MAX)
         bounded("ack credits", len(self.credits), CREDITS_MAX)
-        if min(self.priority, self.cumulative, self.delay_us) < 0:
-            bounded("ack number", 1, 0)
+        before = self.cumulative
+        for first, last in self.ranges:
+            if not before < first <= last:
+                raise DecodeError(f"ack range {first} to {last} does not lie beyond {before}")
+            before = last
+        for inbox, position in self.credits:
+            within("credit", min(inbox, position), 0, U64_MAX)
 
 
 class Fragment(Wire, frozen=True):
@@ -81,9 +95,10 @@ class Fragment(Wire, frozen=True):
     "CRC-32 of the whole body."
 
     def check(self) -> None:
-        bounded("fragmented body", self.total, PAYLOAD_MAX + 64 * 1024)
-        if min(self.transfer, self.offset, self.checksum) < 0 or self.offset >= max(self.total, 1):
-            bounded("fragment offset", self.offset, self.total)
+        within("fragmented body", self.total, 1, BODY_MAX)
+        within("fragment offset", self.offset, 0, self.total - 1)
+        within("fragment transfer", self.transfer, 0, U64_MAX)
+        within("fragment checksum", self.checksum, 0, (1 << 32) - 1)
 
 
 class Head(Wire, frozen=True):
@@ -114,38 +129,55 @@ class Head(Wire, frozen=True):
     "DATA: bytes put into this inbox before this batch, lost ones included."
 
     def check(self) -> None:
-        if self.flags & 0xFF & ~int(PacketFlag.KNOWN):
-            raise DecodeError(f"packet has unknown mandatory flags {self.flags & 0xFF:#x}")
+        unknown = self.flags & 0xFF & ~_KNOWN_MANDATORY
+        if unknown:
+            raise DecodeError(f"packet has unknown mandatory flags {unknown:#x}")
         bounded("packet acks", len(self.acks), ACKS_MAX)
         for ack in self.acks:
             ack.check()
         if self.fragment is not None:
             self.fragment.check()
-        if min(self.sequence, self.behind, self.stream_epoch) < 0 or self.behind > self.sequence:
+        if not 0 <= self.behind <= self.sequence:
             raise DecodeError(f"packet is {self.behind} behind at sequence {self.sequence}")
+        within("raw size", self.raw_size, 0, BODY_MAX)
+        lowest = min(
+            self.flags,
+            self.stream_epoch,
+            self.session_seen,
+            self.deadline_ms,
+            self.stream,
+            self.inbox,
+            self.position,
+        )
+        if lowest < 0:
+            raise DecodeError(f"packet head has the negative number {lowest}")
+
+
+Number = Annotated[int, msgspec.Meta(ge=0)]
+"An unsigned number; `Request` and `Response` come by the thousand, so msgspec checks their bounds."
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """Do something with a payload and answer."""
 
-    id: int
+    id: Number
     "Counts within the requester's stream epoch."
-    target: str
+    target: Annotated[str, msgspec.Meta(max_length=REQUEST_TARGET_MAX)]
     "Name of a process; empty: the `on_message` handler."
     payload: msgspec.Raw
-    timeout_ms: int
+    timeout_ms: Number
     "Time left when the batch was encoded."
     idempotent: bool = False
-    attempt: int = 1
-    key: str = ""
-    headers: dict[str, str] | None = None
+    attempt: Number = 1
+    key: Annotated[str, msgspec.Meta(max_length=KEY_MAX)] = ""
+    headers: Annotated[dict[str, str], msgspec.Meta(max_length=HEADERS_MAX)] | None = None
 
 
 class Response(msgspec.Struct, frozen=True, array_like=True):
     """What became of a request."""
 
-    id: int
-    status: int
+    id: Number
+    status: Number
     payload: msgspec.Raw
     "Status OK: the result. Otherwise: a `Failure`."
 
@@ -180,7 +212,7 @@ class ControlKind(enum.IntEnum):
     PING = 1
     PONG = 2
     EXPIRED_HERE = 3
-    "Answer to an envelope whose hop limit ended here: `number` is its counter, `stamp_us` our time."
+    "Answer where a hop limit ended: `number` is the envelope's counter, `stamp_us` our time."
     DROPPED = 4
     "This relay dropped `count` envelopes of ours; `reason` says why."
 
@@ -197,13 +229,15 @@ class Control(Wire, frozen=True):
 
     def check(self) -> None:
         bounded("control reason", len(self.reason), 128)
+        lowest = min(self.kind, self.number, self.stamp_us, self.session_id, self.count)
+        within("control number", lowest, 0, U64_MAX)
 
 
 HEAD = Codec(Head, limit=HEAD_MAX, what="packet head")
 CONTROL = Codec(Control, limit=512, what="control packet")
 FAILURE = Codec(Failure, limit=64 * 1024, what="failure")
-REQUESTS = Codec(list[Request], limit=PAYLOAD_MAX + 64 * 1024, what="requests")
-RESPONSES = Codec(list[Response], limit=PAYLOAD_MAX + 64 * 1024, what="responses")
+REQUESTS = Codec(list[Request], limit=BODY_MAX, what="requests")
+RESPONSES = Codec(list[Response], limit=BODY_MAX, what="responses")
 
 
 def encode_packet(head: Head, body: bytes | bytearray | memoryview) -> bytes:

@@ -9,7 +9,7 @@ import enum
 import hashlib
 
 from mreza.ids import MeshId, NodeId
-from mreza.wire.codec import ENCODER, Codec, Wire, bounded
+from mreza.wire.codec import ENCODER, U64_MAX, UPTIME_MAX_S, Codec, Wire, bounded, exactly, within
 
 SIGNATURE_CONTEXT = b"mreza/record/1"
 KEY_MAX = 64
@@ -27,6 +27,8 @@ PREKEYS_MAX = 4
 CHAIN_MAX = 3
 CERTIFICATE_MAX = 2048
 RECORDS_FRAME_MAX = 60 * 1024
+AGE_MAX_S = 1e9
+"Thirty years."
 
 
 class RecordKind(enum.IntEnum):
@@ -57,12 +59,9 @@ class Record(Wire, frozen=True):
         bounded("record key", len(self.key), KEY_MAX)
         bounded("record body", len(self.body), BODY_MAX)
         bounded("record signature", len(self.signature), 64)
-        bounded("record kind", self.kind, 255)
-        if (
-            min(self.kind, self.epoch, self.sequence) < 0
-            or max(self.epoch, self.sequence) >= 1 << 64
-        ):
-            bounded("record number", 1 << 64, (1 << 64) - 1)
+        within("record kind", self.kind, 0, 255)
+        within("record epoch", self.epoch, 0, U64_MAX)
+        within("record sequence", self.sequence, 0, U64_MAX)
 
     @property
     def slot(self) -> tuple[NodeId, int, bytes]:
@@ -85,15 +84,14 @@ class Record(Wire, frozen=True):
 
 
 class AgedRecord(Wire, frozen=True):
-    """A record on its way, with how long others have held it. The age is not signed; holders only add."""
+    """A record on its way, and how long others have held it: not signed; holders only add."""
 
     record: Record
     age_s: float
 
     def check(self) -> None:
         self.record.check()
-        if not 0 <= self.age_s < 1e9:
-            bounded("record age in seconds", 10**9, 10**9 - 1)
+        within("record age in seconds", self.age_s, 0, AGE_MAX_S)
 
 
 class RecordsBody(Wire, frozen=True):
@@ -117,9 +115,16 @@ class DigestEntry(Wire, frozen=True):
     prefix: bytes
     "First 8 bytes of the record's digest: tells equal versions with different content apart."
 
+    def check(self) -> None:
+        bounded("digest key", len(self.key), KEY_MAX)
+        bounded("digest prefix", len(self.prefix), 8)
+        within("digest kind", self.kind, 0, 255)
+        within("digest epoch", self.epoch, 0, U64_MAX)
+        within("digest sequence", self.sequence, 0, U64_MAX)
+
 
 class DigestBody(Wire, frozen=True):
-    """Body of a DIGEST frame: a summary of all that is offered or, when summaries differ, one page of it."""
+    """Body of a DIGEST frame: a summary of all that is offered or, if they differ, one page."""
 
     summary: bytes
     "16 bytes: the sum of SHA-256 of all entries offered, modulo 2**128. Equal: nothing to send."
@@ -133,7 +138,7 @@ class DigestBody(Wire, frozen=True):
         bounded("digest summary", len(self.summary), 16)
         bounded("digest bounds", max(len(self.low), len(self.high)), 16)
         for entry in self.entries or ():
-            bounded("digest key", len(entry.key), KEY_MAX)
+            entry.check()
 
 
 class Prekey(Wire, frozen=True):
@@ -143,15 +148,15 @@ class Prekey(Wire, frozen=True):
     public: bytes
 
     def check(self) -> None:
-        if len(self.public) != 32:
-            bounded("prekey", 33, 32)
+        exactly("prekey", len(self.public), 32)
+        within("prekey id", self.id, 0, U64_MAX)
 
 
 class Introduction(Wire, frozen=True):
     """Body of INTRODUCTION: who a node is and what it offers."""
 
     certificates: tuple[bytes, ...]
-    "DER; the node's own first, then the authority that signed it (the root is known to every member)."
+    "DER; the node's own first, then the authority that signed it (every member knows the root)."
     name: str
     addresses: tuple[str, ...]
     prekeys: tuple[Prekey, ...]
@@ -173,6 +178,8 @@ class Introduction(Wire, frozen=True):
         bounded("addresses", len(self.addresses), ADDRESSES_MAX)
         bounded("prekeys", len(self.prekeys), PREKEYS_MAX)
         bounded("offers", len(self.offers), OFFERS_MAX)
+        within("instance", self.instance, 0, U64_MAX)
+        within("uptime", self.uptime_s, 0, UPTIME_MAX_S)
         for prekey in self.prekeys:
             prekey.check()
 
@@ -204,8 +211,10 @@ class LinksBody(Wire, frozen=True):
         bounded("links", len(self.links), LINKS_MAX)
         bounded("lost links", len(self.lost), LOST_MAX)
         for link in self.links:
-            if not 1 <= link.cost < 1 << 32:
-                bounded("link cost", 1 << 32, (1 << 32) - 1)
+            within("link cost", link.cost, 1, (1 << 32) - 1)
+        for lost in self.lost:
+            bounded("cause of a lost link", len(lost.cause), 32)
+            within("epoch of a lost link", lost.peer_epoch, 0, U64_MAX)
 
 
 class FarewellBody(Wire, frozen=True):
