@@ -82,6 +82,12 @@ class Reconciliation:
     def link_down(self, peer: NodeId) -> None:
         self._peers.pop(peer, None)
 
+    def missed(self, peer: NodeId, *, now: float) -> None:
+        """The peer may have missed something: compare with it soon."""
+        state = self._peers.get(peer)
+        if state is not None:
+            state.digest_at = min(state.digest_at, now + PAGES_EVERY_S)
+
     def receive(self, peer: NodeId, digest: DigestBody, *, now: float) -> None:
         """A digest from a peer: its summary, or a page of its versions."""
         if digest.entries is None:

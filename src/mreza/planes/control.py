@@ -1,0 +1,474 @@
+"""The control plane: links and records in; routes, members and records for others out.
+
+The domains do not know each other. Here an accepted record becomes an edge, a member or an address,
+a route that vanished becomes a suspicion, and what this node has to say becomes a signed record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
+
+import msgspec
+
+from mreza.config.mesh import MeshConfig
+from mreza.errors import DecodeError, DuplicateIdentity
+from mreza.events import DuplicateIdentityFound, EpochRaised, Event, MemberChanged, MemberState
+from mreza.ids import MeshId, NodeId
+from mreza.machine import earliest
+from mreza.membership.roster import Roster
+from mreza.planes.effects import (
+    AddressesLearned,
+    Announce,
+    Dropped,
+    NodeLost,
+    Offence,
+    PeerRestarted,
+    RaiseEpoch,
+    RoutesChanged,
+    SendFrame,
+    Stop,
+)
+from mreza.planes.identity_watch import GiveWay, IdentityWatch, Raise
+from mreza.planes.intake import Intake, Outcome, OwnNewer
+from mreza.planes.mesh_view import MeshView
+from mreza.planes.own_links import OwnLinks
+from mreza.planes.own_records import OwnRecords
+from mreza.qos import Priority
+from mreza.records.database import Accepted, Database, Equivocation, Older, Refused, Same, Verify
+from mreza.records.flooding import Flooding
+from mreza.records.sync import Push, Reconciliation, SendDigest
+from mreza.routing.computation import RouteComputation
+from mreza.security.certificates import MemberCertificate
+from mreza.security.identity import verify as verify_signature
+from mreza.wire.frame import FrameType
+from mreza.wire.link import RefusalCode
+from mreza.wire.records import (
+    DIGEST,
+    FAREWELL,
+    INTRODUCTION,
+    RECORDS,
+    AgedRecord,
+    FarewellBody,
+    Introduction,
+    LinksBody,
+    LostLink,
+    Prekey,
+    Record,
+    RecordKind,
+)
+
+_LIES = ("bad_signature", "certificate_bad_signature", "certificate_id_mismatch")
+"Refusals that an honest neighbor never causes, because it checks what it passes on."
+_PRIORITY = int(Priority.CRITICAL)
+
+
+class Anchors(Protocol):
+    """Decides which certificates this mesh accepts (`mreza.security.certificates.TrustAnchors`)."""
+
+    def check_chain(self, certificates: tuple[bytes, ...], *, wall: float) -> MemberCertificate: ...
+
+
+class ControlPlane(MeshView):
+    """One node's share in the common state of the mesh."""
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        mesh: MeshId,
+        epoch: int,
+        identity_sign: Callable[[bytes], bytes],
+        anchors: Anchors,
+        introduction: Introduction,
+        config: MeshConfig,
+        rng: Random,
+        now: float,
+        wall_offset_s: float,
+        verify: Verify = verify_signature,
+    ) -> None:
+        self.wall_offset_s = wall_offset_s
+        self.started_at = now
+        self.epoch = epoch
+        member = anchors.check_chain(introduction.certificates, wall=now + wall_offset_s)
+        database = Database(mesh=mesh, me=me, verify=verify, config=config.records)
+        self._intake = Intake(
+            me=me,
+            own_key=member.public_key,
+            database=database,
+            check_chain=lambda certificates, wall: anchors.check_chain(certificates, wall=wall),
+            verify=verify,
+            signed_bytes=lambda record: record.signed_bytes(mesh),
+            per_turn=config.records.verify_per_turn,
+        )
+        super().__init__(
+            me=me,
+            database=database,
+            roster=Roster(me=me, config=config.membership),
+            computation=RouteComputation(me=me, config=config.routing),
+            keys=self._intake.keys,
+            now=now,
+        )
+        self._introduction = introduction
+        self._own = OwnRecords(
+            me=me, mesh=mesh, epoch=epoch, sign=identity_sign, config=config.records, rng=rng
+        )
+        self._flooding = Flooding(database=database)
+        self._sync = Reconciliation(
+            database=database,
+            reachable=lambda node: node == me or node in self.router.routes,
+            config=config.records,
+            rng=rng,
+        )
+        self._watch = IdentityWatch(
+            epoch=epoch, instance=introduction.instance, started_at=now - introduction.uptime_s
+        )
+        self._links = OwnLinks()
+        self._lost: dict[NodeId, tuple[LostLink, ...]] = {}
+        "What each origin says it lost, where it says anything."
+        self._life_began: dict[NodeId, int] = {}
+        "Epoch in which each node's process was first heard of: older links were another's."
+        self._roster_stale = False
+        self._effects: list[Any] = []
+        self._own.say(RecordKind.INTRODUCTION, self._introduction_body, now=now)
+        self._own.say(RecordKind.LINKS, self._links.body, now=now)
+        self._settle(now)
+
+    # Inputs: links
+
+    def link_up(self, peer: NodeId, *, peer_epoch: int, rtt_s: float, now: float) -> None:
+        """A peer's hello was accepted: it gets who we are and our links at once."""
+        self._links.up(peer, peer_epoch=peer_epoch, rtt_s=rtt_s)
+        self.router.link_up(peer)
+        self._flooding.link_up(peer)
+        self._own.say(RecordKind.LINKS, self._links.body, now=now)
+        self._say_own(now)
+        for kind in (RecordKind.INTRODUCTION, RecordKind.LINKS):
+            record = self.database.get(self.me, kind)
+            if record is not None:
+                self._flooding.send(peer, record)
+        self._sync.link_up(peer, now=now)
+        self._settle(now)
+
+    def link_down(self, peer: NodeId, *, cause: str, now: float) -> None:
+        """The link to a peer ended; called again if the cause becomes known later (`gone`)."""
+        if not self._links.down(peer, cause=cause, now=now):
+            return
+        self.router.link_down(peer)
+        self._flooding.link_down(peer)
+        self._sync.link_down(peer)
+        self._own.say(RecordKind.LINKS, self._links.body, now=now)
+        self._settle(now)
+
+    def link_rtt(self, peer: NodeId, *, rtt_s: float, now: float) -> None:
+        """The smoothed round-trip time of a link; told to the mesh if its cost changed much."""
+        if self._links.measured(peer, rtt_s=rtt_s):
+            self._own.say(RecordKind.LINKS, self._links.body, now=now)
+            self._settle(now)
+
+    def receive(self, peer: NodeId, frame_type: int, body: bytes, *, now: float) -> None:
+        """One RECORDS or DIGEST frame of a peer."""
+        try:
+            if frame_type == FrameType.RECORDS:
+                for aged in RECORDS.decode(body).records:
+                    self._take_in(aged, peer, now)
+            else:
+                self._sync.receive(peer, DIGEST.decode(body), now=now)
+        except DecodeError as error:
+            self._effects.append(Offence(peer, RefusalCode.MALFORMED, str(error)))
+        self._settle(now)
+
+    def frame_dropped(self, peer: NodeId, *, now: float) -> None:
+        """A full send queue gave up a frame of ours: compare with that peer again soon."""
+        self._sync.missed(peer, now=now)
+
+    # Inputs: this node
+
+    def offer(self, aged_record: AgedRecord, *, from_peer: NodeId | None, now: float) -> None:
+        """A record that came outside of a RECORDS frame."""
+        self._take_in(aged_record, from_peer, now)
+        self._settle(now)
+
+    def introduce(
+        self,
+        *,
+        addresses: tuple[str, ...] | None = None,
+        offers: tuple[str, ...] | None = None,
+        prekeys: tuple[Prekey, ...] | None = None,
+        authorities: tuple[bytes, ...] | None = None,
+        now: float,
+    ) -> None:
+        """Say anew who we are, if anything changed."""
+        old = self._introduction
+        new = msgspec.structs.replace(
+            old,
+            addresses=old.addresses if addresses is None else addresses,
+            offers=old.offers if offers is None else offers,
+            prekeys=old.prekeys if prekeys is None else prekeys,
+            authorities=old.authorities if authorities is None else authorities,
+        )
+        if new != old:
+            INTRODUCTION.decode(INTRODUCTION.encode(new))  # too much to say is the caller's error
+            self._introduction = new
+            self._own.say(RecordKind.INTRODUCTION, self._introduction_body, now=now)
+            self._settle(now)
+
+    def farewell(self, reason: str, *, now: float) -> None:
+        """Tell the mesh that this node leaves on purpose; it says nothing after that."""
+        body = FAREWELL.encode(FarewellBody(reason))
+        self._own.say(RecordKind.FAREWELL, lambda _: body, now=now)
+        self._say_own(now)
+        self._own.fall_silent()
+        self._settle(now)
+
+    def epoch_raised(self, epoch: int, *, now: float) -> None:
+        """The boot counter is on disk: sign everything again under the new epoch."""
+        self.epoch = epoch
+        self._watch.raised(epoch)
+        self._own.raise_epoch(epoch, now=now)
+        self._announce(EpochRaised(at=now + self.wall_offset_s, epoch=epoch))
+        self._settle(now)
+
+    def advance(self, *, now: float) -> None:
+        """Check a slice of records, and do what is due."""
+        for outcome in self._intake.advance(now=now, wall=now + self.wall_offset_s):
+            self._conclude(outcome, now)
+        self._say_own(now)
+        for record in self.database.expire(now=now):
+            self._expired(record)
+        self._sync.advance(now=now)
+        self.roster.advance(now=now)
+        self._settle(now)
+
+    # Outputs
+
+    def next_deadline(self) -> float | None:
+        """When `advance` must be called; in the past while records wait for their check."""
+        return earliest(
+            self._now if self._intake.busy else None,
+            self._intake.next_deadline(),
+            self._own.next_deadline(),
+            self._sync.next_deadline(),
+            self.computation.next_deadline(),
+            self.roster.next_deadline(),
+            self.database.next_deadline(),
+        )
+
+    def drain(self) -> list[Any]:
+        """Effects in order: see `mreza.planes.effects`."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    # Rules: records in
+
+    def _take_in(self, aged: AgedRecord, peer: NodeId | None, now: float) -> None:
+        verdict = self._intake.add(aged, peer=peer, now=now)
+        if verdict is not None and peer is not None:
+            self._answer(aged.record, peer, verdict)
+
+    def _answer(self, record: Record, peer: NodeId, verdict: object) -> None:
+        """The peer has what we have, or lacks what we have."""
+        match verdict:
+            case Older(ours) | Equivocation(kept=ours, news=False):
+                self._flooding.send(peer, ours)
+            case Same():
+                self._flooding.heard(peer, record)
+
+    def _conclude(self, outcome: Outcome, now: float) -> None:
+        """Act on what became of a record that was checked."""
+        aged, peer, verdict = outcome.aged, outcome.peer, outcome.verdict
+        match verdict:
+            case Accepted() | Equivocation(news=True):
+                senders = self._intake.senders(aged.record, self._links.peers)
+                if peer is not None:
+                    senders.append(peer)
+                self._flooding.spread(aged.record, but_not=senders)
+                self._apply(aged.record, outcome.body, now)
+            case OwnNewer():
+                self._own_key_spoke(outcome, now)
+            case Refused(reason):
+                self._refuse(aged.record, peer, reason)
+            case _ if peer is not None:
+                self._answer(aged.record, peer, verdict)
+        if isinstance(verdict, Equivocation):
+            self._effects.append(Dropped("equivocation"))
+
+    def _refuse(self, record: Record, peer: NodeId | None, reason: str) -> None:
+        self._effects.append(Dropped(f"record_{reason}"))
+        if peer is not None and reason in _LIES:
+            self._intake.drop(peer)
+            text = f"a record of {record.origin}, kind {record.kind}, with {reason}"
+            self._effects.append(Offence(peer, RefusalCode.MALFORMED, text))
+
+    def _own_key_spoke(self, outcome: Outcome, now: float) -> None:
+        introduction = outcome.body if isinstance(outcome.body, Introduction) else None
+        wall = now + self.wall_offset_s
+        label = self._introduction.name
+        match self._watch.own_key_spoke(outcome.aged, introduction, now=now):
+            case Raise(boot, duplicate):
+                if duplicate and self._watch.may_tell(self.me, now=now):
+                    self._announce(
+                        DuplicateIdentityFound(
+                            at=wall, node=self.me, label=label, stopped_here=False
+                        )
+                    )
+                self._effects.append(RaiseEpoch(boot))
+            case GiveWay(uptime_s):
+                self._own.fall_silent()
+                self._announce(
+                    DuplicateIdentityFound(at=wall, node=self.me, label=label, stopped_here=True)
+                )
+                error = DuplicateIdentity(
+                    f"another process has run as node {self.me} for {uptime_s:.0f} s; this one "
+                    "started later and stops. Give each machine an identity of its own: join it "
+                    "with a token instead of copying the state directory."
+                )
+                self._effects.append(Stop(error))
+
+    # Rules: what a record means
+
+    def _apply(self, record: Record, body: object, now: float) -> None:
+        match body:
+            case Introduction():
+                self._introduced(record, body, now)
+            case LinksBody():
+                self._linked(record, body)
+            case FarewellBody(reason):
+                if record.origin != self.me:
+                    self.roster.farewell(record.origin, epoch=record.epoch, reason=reason, now=now)
+
+    def _introduced(self, record: Record, introduction: Introduction, now: float) -> None:
+        node = record.origin
+        member = self.roster.members.get(node)
+        old = self._introductions.get(node)
+        self._introductions[node] = introduction
+        same_process = member is None or member.instance == introduction.instance
+        if member is None or not same_process:
+            self._life_began[node] = record.epoch
+        self.computation.forwarding_said(node, forwarding=introduction.forwarding)
+        self.roster.introduced(node, introduction, epoch=record.epoch, now=now)
+        self._roster_stale = True
+        if node == self.me:
+            return
+        if introduction.addresses and (old is None or old.addresses != introduction.addresses):
+            self._effects.append(AddressesLearned(node, introduction.addresses))
+        self._links.peer_is_in_epoch(node, record.epoch)
+        if member is None or member.epoch == record.epoch:
+            return
+        self._effects.append(PeerRestarted(node, record.epoch, same_process))
+        if not same_process:
+            self._forget_links_of_former_life(node)
+            if self._watch.peer_spoke(
+                node, old_instance=member.instance, instance=introduction.instance, now=now
+            ):
+                wall = now + self.wall_offset_s
+                self._announce(
+                    DuplicateIdentityFound(
+                        at=wall, node=node, label=introduction.name, stopped_here=False
+                    )
+                )
+
+    def _forget_links_of_former_life(self, node: NodeId) -> None:
+        links = self.database.get(node, RecordKind.LINKS)
+        if links is not None and links.epoch < self._life_began[node]:
+            self.computation.links_unsaid(node)
+            self._lost.pop(node, None)
+
+    def _linked(self, record: Record, body: LinksBody) -> None:
+        if record.epoch < self._life_began.get(record.origin, 0):
+            return
+        self.computation.links_said(record.origin, ((e.peer, e.cost) for e in body.links))
+        if body.lost or record.origin in self._lost:
+            self._roster_stale = True
+        if body.lost:
+            self._lost[record.origin] = body.lost
+        else:
+            self._lost.pop(record.origin, None)
+
+    def _expired(self, record: Record) -> None:
+        node = record.origin
+        if record.kind == RecordKind.LINKS:
+            self.computation.links_unsaid(node)
+            self._lost.pop(node, None)
+        elif record.kind == RecordKind.INTRODUCTION:
+            self._intake.forget(node)
+            self._introductions.pop(node, None)
+            self._life_began.pop(node, None)
+            self.roster.expired(node)
+
+    # Rules: what follows
+
+    def _introduction_body(self, now: float) -> bytes:
+        return INTRODUCTION.encode(
+            msgspec.structs.replace(
+                self._introduction,
+                uptime_s=self._introduction.uptime_s + now - self.started_at,
+            )
+        )
+
+    def _say_own(self, now: float) -> None:
+        for record in self._own.due(now=now):
+            self.database.keep_own(record, now=now)
+            self._flooding.spread(record)
+            match record.kind:
+                case RecordKind.INTRODUCTION:
+                    self._apply(record, self._introduction, now)
+                case RecordKind.LINKS:
+                    self._linked(record, self._links.said)
+
+    def _settle(self, now: float) -> None:
+        """Let everything follow from what was just told, and turn it into effects."""
+        self._now = now
+        self._say_own(now)
+        if self.computation.settle(now=now):
+            self._effects.append(RoutesChanged())
+            self._roster_stale = True
+        if self._roster_stale:
+            self._roster_stale = False
+            self.roster.reachability(reachable=self.router.routes, gone=self._gone(), now=now)
+        for transition in self.roster.drain():
+            member = transition.member
+            if member.id == self.me:
+                continue
+            self._announce(
+                MemberChanged(
+                    at=now + self.wall_offset_s,
+                    node=member.id,
+                    label=member.label,
+                    old=transition.old,
+                    new=member.state,
+                    cause=member.cause,
+                )
+            )
+            if member.state in (MemberState.FAILED, MemberState.LEFT):
+                self._effects.append(NodeLost(member.id, member.cause))
+        self._send(now)
+
+    def _gone(self) -> dict[NodeId, None]:
+        """Members whose process a reachable neighbor saw gone, in the epoch we know."""
+        gone: dict[NodeId, None] = {}
+        for origin, lost in self._lost.items():
+            if origin == self.me or origin in self.router.routes:
+                for entry in lost:
+                    if entry.cause == "gone" and self.epoch_of(entry.peer) == entry.peer_epoch:
+                        gone[entry.peer] = None
+        return gone
+
+    def _announce(self, event: Event) -> None:
+        self._effects.append(Announce(event))
+
+    def _send(self, now: float) -> None:
+        for effect in self._sync.drain():
+            match effect:
+                case SendDigest(peer, digest):
+                    frame = SendFrame(peer, FrameType.DIGEST, DIGEST.encode(digest), _PRIORITY)
+                    self._effects.append(frame)
+                case Push(peer, records):
+                    for record in records:
+                        self._flooding.send(peer, record)
+        for batch in self._flooding.flush(now=now):
+            self._effects.append(SendFrame(batch.peer, FrameType.RECORDS, batch.body, _PRIORITY))
+        if self._intake.dropped:
+            self._effects.append(Dropped("records_backlog", self._intake.dropped))
+            self._intake.dropped = 0
