@@ -46,9 +46,9 @@ class Config(BaseModel):
             if name in self.model_fields_set
         }
 
-    def replace(self, **changes: Any) -> Self:
-        """A checked copy with some values changed."""
-        return type(self)(**{**self.given(), **changes})
+    def with_changes(self, **changes: Any) -> Self:
+        """A checked copy with some values changed; of a section, only what was set in it changes."""
+        return type(self)(**merge(self.given(), plain(changes)))
 
 
 def _given(value: Any) -> Any:

@@ -82,10 +82,11 @@ def test_given_holds_what_was_set_and_nothing_else() -> None:
     assert Outer().given() == {}
 
 
-def test_replace_is_checked() -> None:
-    assert Outer(word="a").replace(inner=Inner(size=9)) == Outer(word="a", inner=Inner(size=9))
+def test_changes_are_checked_and_leave_the_rest() -> None:
+    changed = Outer(word="a", inner=Inner(names=("n",))).with_changes(inner=Inner(size=9))
+    assert changed == Outer(word="a", inner=Inner(size=9, names=("n",)))
     with pytest.raises(ConfigError):
-        Outer().replace(wrod="b")
+        Outer().with_changes(wrod="b")
 
 
 def test_commas_make_a_list_of_text_only() -> None:
