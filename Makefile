@@ -38,7 +38,7 @@ help: ## Show this list
 	@touch $@
 
 .venv/.docs: .venv/.created requirements/docs.txt
-	$(PIP) install --require-hashes -r requirements/docs.txt
+	$(PIP) $(LOCKED) -r requirements/docs.txt
 	@touch $@
 
 venv: .venv/.test .venv/.docs ## Create or renew .venv with all that is needed to develop
@@ -72,14 +72,14 @@ check: .venv/.test .venv/.docs ## What CI runs first: format, lint, types, impor
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/zensical build --clean --strict
 
 format: .venv/.test ## Format, and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
 docs: .venv/.docs ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	$(BIN)/zensical build --clean --strict
 
 # Universal: one file for Linux, macOS and Windows, and for every Python from 3.11 on. Needs uv in PATH.
 UV_LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-build \
@@ -90,4 +90,4 @@ lock: ## Resolve requirements/*.in anew; LOCK_FLAGS=--upgrade takes newer versio
 	$(UV_LOCK) $(LOCK_FLAGS) requirements/docs.in -c requirements/test.txt -o requirements/docs.txt
 
 clean: ## Remove what the other targets made
-	rm -rf .venv site .coverage .coverage.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache site .coverage .coverage.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
