@@ -55,6 +55,9 @@ class MeshSecrets(msgspec.Struct, frozen=True):
     authority_key_pem: bytes
     authority_der: bytes
 
+    def __repr__(self) -> str:
+        return f"MeshSecrets({self.mesh})"
+
 
 def create_mesh(mesh_name: str, *, wall: float, mesh: MeshId | None = None) -> MeshSecrets:
     """Make a root and its first authority, of a new random mesh id unless one is given."""

@@ -6,6 +6,10 @@ import base64
 import dataclasses
 from collections.abc import Iterable
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mreza.errors import StateError
 from mreza.ids import MeshId, NodeId
 from mreza.security.authority import Authority
 from mreza.security.certificates import MemberCertificate, TrustAnchors
@@ -21,6 +25,15 @@ def to_pem(certificates: Iterable[bytes]) -> bytes:
         lines += (text[i : i + 64] for i in range(0, len(text), 64))
         lines.append(b"-----END CERTIFICATE-----")
     return b"\n".join((*lines, b""))
+
+
+def from_pem(pem: bytes) -> tuple[bytes, ...]:
+    """Read what `to_pem` wrote; StateError if there is no certificate in it."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise StateError(f"the certificates cannot be read: {error}") from error
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -16,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mreza.errors import ConfigError, StateError
 from mreza.ids import ID_BYTES, NodeId
-from mreza.wire.records import NAME_MAX
 
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 
 
 def key_hash(public_key: bytes) -> bytes:
@@ -43,17 +44,10 @@ def verify(public_key: bytes, signature: bytes, data: bytes) -> bool:
 
 def check_name(name: str) -> str:
     """Return the name if a node may have it (it names a folder, too), or raise ConfigError."""
-    if not 1 <= len(name.encode(errors="replace")) <= NAME_MAX:
-        raise ConfigError(f"the name {name!r} must have 1 to {NAME_MAX} bytes")
-    if (
-        not name.isprintable()
-        or name[0] in ".- "
-        or name[-1] == " "
-        or set(name) & set('/\\:*?"<>|')
-    ):
+    if not _NAME.fullmatch(name):
         raise ConfigError(
-            f'the name {name!r} is not allowed: printable characters except / \\ : * ? " < > |, '
-            "and no dot, dash or space first"
+            f"the name {name!r} is not allowed: 1 to 63 of the characters a-z A-Z 0-9 _ . - "
+            "and no dot or dash first"
         )
     return name
 
