@@ -14,24 +14,20 @@ import msgspec
 
 from mreza.config.mesh import MeshConfig
 from mreza.errors import DecodeError, DuplicateIdentity
-from mreza.events import DuplicateIdentityFound, EpochRaised, Event, MemberChanged, MemberState
+from mreza.events import DuplicateIdentityFound, EpochRaised
 from mreza.ids import MeshId, NodeId
 from mreza.machine import earliest
 from mreza.membership.roster import Roster
 from mreza.planes.effects import (
-    AddressesLearned,
-    Announce,
     Dropped,
-    NodeLost,
     Offence,
-    PeerRestarted,
     RaiseEpoch,
-    RoutesChanged,
     SendFrame,
     Stop,
 )
 from mreza.planes.identity_watch import GiveWay, IdentityWatch, Raise
 from mreza.planes.intake import Intake, Outcome, OwnNewer
+from mreza.planes.meaning import Meaning
 from mreza.planes.mesh_view import MeshView
 from mreza.planes.own_links import OwnLinks
 from mreza.planes.own_records import OwnRecords
@@ -52,8 +48,6 @@ from mreza.wire.records import (
     AgedRecord,
     FarewellBody,
     Introduction,
-    LinksBody,
-    LostLink,
     Prekey,
     Record,
     RecordKind,
@@ -102,12 +96,27 @@ class ControlPlane(MeshView):
             signed_bytes=lambda record: record.signed_bytes(mesh),
             per_turn=config.records.verify_per_turn,
         )
+        self._watch = IdentityWatch(
+            epoch=epoch, instance=introduction.instance, started_at=now - introduction.uptime_s
+        )
+        self._effects: list[Any] = []
+        roster = Roster(me=me, config=config.membership)
+        computation = RouteComputation(me=me, config=config.routing)
+        self._meaning = Meaning(
+            me=me,
+            database=database,
+            roster=roster,
+            computation=computation,
+            watch=self._watch,
+            effect=self._effect,
+        )
         super().__init__(
             me=me,
             database=database,
-            roster=Roster(me=me, config=config.membership),
-            computation=RouteComputation(me=me, config=config.routing),
+            roster=roster,
+            computation=computation,
             keys=self._intake.keys,
+            introductions=self._meaning.introductions,
             now=now,
         )
         self._introduction = introduction
@@ -121,16 +130,7 @@ class ControlPlane(MeshView):
             config=config.records,
             rng=rng,
         )
-        self._watch = IdentityWatch(
-            epoch=epoch, instance=introduction.instance, started_at=now - introduction.uptime_s
-        )
         self._links = OwnLinks()
-        self._lost: dict[NodeId, tuple[LostLink, ...]] = {}
-        "What each origin says it lost, where it says anything."
-        self._life_began: dict[NodeId, int] = {}
-        "Epoch in which each node's process was first heard of: older links were another's."
-        self._roster_stale = False
-        self._effects: list[Any] = []
         self._own.say(RecordKind.INTRODUCTION, self._introduction_body, now=now)
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
         self._settle(now)
@@ -227,16 +227,18 @@ class ControlPlane(MeshView):
         self.epoch = epoch
         self._watch.raised(epoch)
         self._own.raise_epoch(epoch, now=now)
-        self._announce(EpochRaised(at=now + self.wall_offset_s, epoch=epoch))
+        self._meaning.announce(EpochRaised(at=self._wall(now), epoch=epoch))
         self._settle(now)
 
     def advance(self, *, now: float) -> None:
         """Check a slice of records, and do what is due."""
-        for outcome in self._intake.advance(now=now, wall=now + self.wall_offset_s):
+        for outcome in self._intake.advance(now=now, wall=self._wall(now)):
             self._conclude(outcome, now)
         self._say_own(now)
         for record in self.database.expire(now=now):
-            self._expired(record)
+            self._meaning.expired(record)
+            if record.kind == RecordKind.INTRODUCTION:
+                self._intake.forget(record.origin)
         self._sync.advance(now=now)
         self.roster.advance(now=now)
         self._settle(now)
@@ -294,6 +296,11 @@ class ControlPlane(MeshView):
         if isinstance(verdict, Equivocation):
             self._effects.append(Dropped("equivocation"))
 
+    def _apply(self, record: Record, body: object, now: float) -> None:
+        if isinstance(body, Introduction):
+            self._links.peer_is_in_epoch(record.origin, record.epoch)
+        self._meaning.apply(record, body, now=now, wall=self._wall(now))
+
     def _refuse(self, record: Record, peer: NodeId | None, reason: str) -> None:
         self._effects.append(Dropped(f"record_{reason}"))
         if peer is not None and reason in _LIES:
@@ -302,13 +309,15 @@ class ControlPlane(MeshView):
             self._effects.append(Offence(peer, RefusalCode.MALFORMED, text))
 
     def _own_key_spoke(self, outcome: Outcome, now: float) -> None:
+        if self._own.silent:
+            return
         introduction = outcome.body if isinstance(outcome.body, Introduction) else None
-        wall = now + self.wall_offset_s
+        wall = self._wall(now)
         label = self._introduction.name
         match self._watch.own_key_spoke(outcome.aged, introduction, now=now):
             case Raise(boot, duplicate):
                 if duplicate and self._watch.may_tell(self.me, now=now):
-                    self._announce(
+                    self._meaning.announce(
                         DuplicateIdentityFound(
                             at=wall, node=self.me, label=label, stopped_here=False
                         )
@@ -316,7 +325,7 @@ class ControlPlane(MeshView):
                 self._effects.append(RaiseEpoch(boot))
             case GiveWay(uptime_s):
                 self._own.fall_silent()
-                self._announce(
+                self._meaning.announce(
                     DuplicateIdentityFound(at=wall, node=self.me, label=label, stopped_here=True)
                 )
                 error = DuplicateIdentity(
@@ -325,77 +334,6 @@ class ControlPlane(MeshView):
                     "with a token instead of copying the state directory."
                 )
                 self._effects.append(Stop(error))
-
-    # Rules: what a record means
-
-    def _apply(self, record: Record, body: object, now: float) -> None:
-        match body:
-            case Introduction():
-                self._introduced(record, body, now)
-            case LinksBody():
-                self._linked(record, body)
-            case FarewellBody(reason):
-                if record.origin != self.me:
-                    self.roster.farewell(record.origin, epoch=record.epoch, reason=reason, now=now)
-
-    def _introduced(self, record: Record, introduction: Introduction, now: float) -> None:
-        node = record.origin
-        member = self.roster.members.get(node)
-        old = self._introductions.get(node)
-        self._introductions[node] = introduction
-        same_process = member is None or member.instance == introduction.instance
-        if member is None or not same_process:
-            self._life_began[node] = record.epoch
-        self.computation.forwarding_said(node, forwarding=introduction.forwarding)
-        self.roster.introduced(node, introduction, epoch=record.epoch, now=now)
-        self._roster_stale = True
-        if node == self.me:
-            return
-        if introduction.addresses and (old is None or old.addresses != introduction.addresses):
-            self._effects.append(AddressesLearned(node, introduction.addresses))
-        self._links.peer_is_in_epoch(node, record.epoch)
-        if member is None or member.epoch == record.epoch:
-            return
-        self._effects.append(PeerRestarted(node, record.epoch, same_process))
-        if not same_process:
-            self._forget_links_of_former_life(node)
-            if self._watch.peer_spoke(
-                node, old_instance=member.instance, instance=introduction.instance, now=now
-            ):
-                wall = now + self.wall_offset_s
-                self._announce(
-                    DuplicateIdentityFound(
-                        at=wall, node=node, label=introduction.name, stopped_here=False
-                    )
-                )
-
-    def _forget_links_of_former_life(self, node: NodeId) -> None:
-        links = self.database.get(node, RecordKind.LINKS)
-        if links is not None and links.epoch < self._life_began[node]:
-            self.computation.links_unsaid(node)
-            self._lost.pop(node, None)
-
-    def _linked(self, record: Record, body: LinksBody) -> None:
-        if record.epoch < self._life_began.get(record.origin, 0):
-            return
-        self.computation.links_said(record.origin, ((e.peer, e.cost) for e in body.links))
-        if body.lost or record.origin in self._lost:
-            self._roster_stale = True
-        if body.lost:
-            self._lost[record.origin] = body.lost
-        else:
-            self._lost.pop(record.origin, None)
-
-    def _expired(self, record: Record) -> None:
-        node = record.origin
-        if record.kind == RecordKind.LINKS:
-            self.computation.links_unsaid(node)
-            self._lost.pop(node, None)
-        elif record.kind == RecordKind.INTRODUCTION:
-            self._intake.forget(node)
-            self._introductions.pop(node, None)
-            self._life_began.pop(node, None)
-            self.roster.expired(node)
 
     # Rules: what follows
 
@@ -415,48 +353,20 @@ class ControlPlane(MeshView):
                 case RecordKind.INTRODUCTION:
                     self._apply(record, self._introduction, now)
                 case RecordKind.LINKS:
-                    self._linked(record, self._links.said)
+                    self._apply(record, self._links.said, now)
 
     def _settle(self, now: float) -> None:
         """Let everything follow from what was just told, and turn it into effects."""
         self._now = now
         self._say_own(now)
-        if self.computation.settle(now=now):
-            self._effects.append(RoutesChanged())
-            self._roster_stale = True
-        if self._roster_stale:
-            self._roster_stale = False
-            self.roster.reachability(reachable=self.router.routes, gone=self._gone(), now=now)
-        for transition in self.roster.drain():
-            member = transition.member
-            if member.id == self.me:
-                continue
-            self._announce(
-                MemberChanged(
-                    at=now + self.wall_offset_s,
-                    node=member.id,
-                    label=member.label,
-                    old=transition.old,
-                    new=member.state,
-                    cause=member.cause,
-                )
-            )
-            if member.state in (MemberState.FAILED, MemberState.LEFT):
-                self._effects.append(NodeLost(member.id, member.cause))
+        self._meaning.settle(now=now, wall=self._wall(now))
         self._send(now)
 
-    def _gone(self) -> dict[NodeId, None]:
-        """Members whose process a reachable neighbor saw gone, in the epoch we know."""
-        gone: dict[NodeId, None] = {}
-        for origin, lost in self._lost.items():
-            if origin == self.me or origin in self.router.routes:
-                for entry in lost:
-                    if entry.cause == "gone" and self.epoch_of(entry.peer) == entry.peer_epoch:
-                        gone[entry.peer] = None
-        return gone
+    def _effect(self, effect: Any) -> None:
+        self._effects.append(effect)
 
-    def _announce(self, event: Event) -> None:
-        self._effects.append(Announce(event))
+    def _wall(self, now: float) -> float:
+        return now + self.wall_offset_s
 
     def _send(self, now: float) -> None:
         for effect in self._sync.drain():

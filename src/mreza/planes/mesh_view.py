@@ -30,6 +30,7 @@ class MeshView:
         roster: Roster,
         computation: RouteComputation,
         keys: Mapping[NodeId, bytes],
+        introductions: Mapping[NodeId, Introduction],
         now: float,
     ) -> None:
         self.me = me
@@ -39,7 +40,7 @@ class MeshView:
         self.computation = computation
         self._keys = keys
         self._now = now
-        self._introductions: dict[NodeId, Introduction] = {}
+        self._introductions = introductions
         self._offering: dict[str, tuple[NodeId, ...]] = {}
         self._offering_version = -1
 

@@ -52,7 +52,8 @@ class OwnRecords:
         self._config = config
         self._rng = rng
         self._statements: dict[int, _Statement] = {}
-        self._silent = False
+        self.silent = False
+        "Nothing more is signed."
         self._next_at: float | None = None
 
     # Inputs
@@ -78,12 +79,12 @@ class OwnRecords:
 
     def fall_silent(self) -> None:
         """Sign nothing more: this node has left, or must not go on."""
-        self._silent = True
+        self.silent = True
         self._next_at = None
 
     def due(self, *, now: float) -> list[Record]:
         """Sign what has changed or grown old."""
-        if self._silent or self._next_at is None or now < self._next_at:
+        if self.silent or self._next_at is None or now < self._next_at:
             return []
         signed = []
         next_at = None
