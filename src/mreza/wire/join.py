@@ -57,7 +57,7 @@ class JoinAnswer(Wire, frozen=True):
 
     certificates: tuple[bytes, ...] = ()
     code: str = ""
-    "Empty: granted. Else: unknown_token, used, expired, bad_proof, no_authority, unavailable."
+    "Empty: granted. Else a code that docs/reference/wire.md lists."
     text: str = ""
 
     def check(self) -> None:

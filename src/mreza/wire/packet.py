@@ -23,7 +23,7 @@ HEADERS_MAX = 32
 KEY_MAX = 1024
 "Characters of the key that keeps related work on one node."
 PAYLOAD_MAX = 64 * 1024 * 1024
-BODY_MAX = PAYLOAD_MAX + 64 * 1024
+BATCH_MAX = PAYLOAD_MAX + 64 * 1024
 "A batch with one payload of the largest size, and what the batch says about it."
 _U16 = struct.Struct(">H")
 
@@ -95,7 +95,7 @@ class Fragment(Wire, frozen=True):
     "CRC-32 of the whole body."
 
     def check(self) -> None:
-        within("fragmented body", self.total, 1, BODY_MAX)
+        within("fragmented body", self.total, 1, BATCH_MAX)
         within("fragment offset", self.offset, 0, self.total - 1)
         within("fragment transfer", self.transfer, 0, U64_MAX)
         within("fragment checksum", self.checksum, 0, (1 << 32) - 1)
@@ -139,7 +139,7 @@ class Head(Wire, frozen=True):
             self.fragment.check()
         if not 0 <= self.behind <= self.sequence:
             raise DecodeError(f"packet is {self.behind} behind at sequence {self.sequence}")
-        within("raw size", self.raw_size, 0, BODY_MAX)
+        within("raw size", self.raw_size, 0, BATCH_MAX)
         lowest = min(
             self.flags,
             self.stream_epoch,
@@ -236,8 +236,8 @@ class Control(Wire, frozen=True):
 HEAD = Codec(Head, limit=HEAD_MAX, what="packet head")
 CONTROL = Codec(Control, limit=512, what="control packet")
 FAILURE = Codec(Failure, limit=64 * 1024, what="failure")
-REQUESTS = Codec(list[Request], limit=BODY_MAX, what="requests")
-RESPONSES = Codec(list[Response], limit=BODY_MAX, what="responses")
+REQUESTS = Codec(list[Request], limit=BATCH_MAX, what="requests")
+RESPONSES = Codec(list[Response], limit=BATCH_MAX, what="responses")
 
 
 def encode_packet(head: Head, body: bytes | bytearray | memoryview) -> bytes:
