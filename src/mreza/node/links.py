@@ -1,0 +1,603 @@
+"""All links of a node: the listener, the dials, and one session for each peer.
+
+Owns every socket, timer and task of them. Decides who is let in (with the judges it was given) and
+which of two links to one peer stays; what the frames mean is the node's business (`LinkEvents`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from mreza.address import Address
+from mreza.clock import Clock
+from mreza.config.link import LinkConfig
+from mreza.errors import CertificateRejected, NotRunning
+from mreza.ids import NodeId
+from mreza.io.tcp import TlsConnection, bind_sockets, connect
+from mreza.io.tls import member_context, server_context
+from mreza.link.accept_limits import AcceptLimits
+from mreza.link.send_queue import Body, Waiting
+from mreza.link.table import Verdict, decide
+from mreza.node.joins import JoinDoor, JoinServing
+from mreza.node.link_connection import CLOSED, RESET, JoinConversation, LinkConnection
+from mreza.security.certificates import MemberCertificate
+from mreza.security.credentials import Credentials
+from mreza.wire.frame import FrameType
+from mreza.wire.link import Hello, RefusalCode
+from mreza.wire.records import LINKS_MAX, AgedRecord
+
+REPLACED = "replaced"
+SHUTDOWN = "shutdown"
+UP = "up"
+
+
+class PeerRefusal(msgspec.Struct, frozen=True):
+    """A connection ended for a reason that has a name."""
+
+    address: Address
+    peer: NodeId | None
+    "None: it never showed who it is."
+    code: str
+    "A RefusalCode, or whatever a newer peer says."
+    text: str
+    by_us: bool
+    dialed: bool
+    introduction: AgedRecord | None = None
+    "The peer's proof that we have an old epoch."
+
+
+class LinkEvents(Protocol):
+    """What a node hears of its links. Called between two awaits; must not block."""
+
+    def link_up(
+        self, peer: NodeId, hello: Hello, address: Address, *, dialed: bool, rtt_s: float
+    ) -> None:
+        """A link to a peer that had none."""
+        ...
+
+    def link_down(self, peer: NodeId, cause: str) -> None:
+        """The link to a peer ended: `reset`, `closed`, `silent`, `replaced` or a refusal code."""
+        ...
+
+    def link_rtt(self, peer: NodeId, rtt_s: float) -> None:
+        """The smoothed round-trip time was measured again."""
+        ...
+
+    def peer_gone(self, peer: NodeId) -> None:
+        """Its link was reset and a redial refused: no process listens there any more."""
+        ...
+
+    def frame(self, peer: NodeId, kind: int, body: bytes) -> None:
+        """An ENVELOPE, RECORDS or DIGEST frame."""
+        ...
+
+    def frame_dropped(self, peer: NodeId, kind: int, body: Body) -> None:
+        """What was given to `send` is not sent: the queue is full, or an envelope's link ended."""
+        ...
+
+    def refused(self, refusal: PeerRefusal) -> None:
+        """A connection was refused, by us or by them."""
+        ...
+
+    def identity_conflict(
+        self, address: Address, epoch: int, introduction: AgedRecord | None
+    ) -> None:
+        """Somebody else runs with our key; `epoch` is theirs, 0 if they did not say."""
+        ...
+
+
+class DialOutcome(enum.Enum):
+    """What came of a dial."""
+
+    UP = "up"
+    ALREADY = "already"
+    "That node is linked, or another dial to it is further."
+    NOBODY = "nobody"
+    "Nobody listens there: the connection was refused by the machine."
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    "By TLS or a REFUSED frame, by us or by them."
+    OURSELF = "ourself"
+
+
+class DialResult(NamedTuple):
+    """What came of a dial, and which node is there if that is known."""
+
+    outcome: DialOutcome
+    peer: NodeId | None = None
+    cause: str = ""
+
+
+class LinkView(NamedTuple):
+    """A link as it is now."""
+
+    peer: NodeId
+    name: str
+    epoch: int
+    address: Address
+    "As dialed, or where the peer called from."
+    dialed: bool
+    rtt_s: float | None
+    up_since: float
+    "Monotonic."
+    bytes_in: int
+    bytes_out: int
+    queued_bytes: int
+
+
+class Links:
+    """Every connection of a node."""
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        hello: Callable[[], Hello],
+        config: LinkConfig,
+        events: LinkEvents,
+        clock: Clock,
+        newest_introduction: Callable[[NodeId], AgedRecord | None] = lambda _: None,
+        why_revoked: Callable[[MemberCertificate], str | None] = lambda _: None,
+        joins: JoinDoor | None = None,
+    ) -> None:
+        """`hello` is what we say now; `why_revoked` returns None for the innocent."""
+        self.config = config
+        self.clock = clock
+        self.mesh = credentials.mesh
+        self.me = credentials.node_id
+        self._events = events
+        self._hello = hello
+        self._newest_introduction = newest_introduction
+        self._why_revoked = why_revoked
+        self._joins = joins
+        self._anchors = credentials.anchors
+        self._server_context = server_context(credentials)
+        self._member_context = member_context(credentials)
+        self._limits = AcceptLimits(per_address_per_s=config.accepts_per_address_per_s)
+        self._servers: list[asyncio.Server] = []
+        self._up: dict[NodeId, LinkConnection] = {}
+        self._greeting: dict[NodeId, LinkConnection] = {}
+        "Dialed, hello said, no answer yet: one for each peer."
+        self._all: dict[LinkConnection, None] = {}
+        "Every open connection, in the order of opening."
+        self._dirty: dict[LinkConnection, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._all_ended = asyncio.Event()
+        self._closing = False
+        self.accepts_refused: dict[str, int] = {}
+        "Connections refused before a byte was read, by reason (the newest hundred)."
+
+    # What the node does.
+
+    async def listen(self, host: str, port: int, *, next_free: bool = False) -> tuple[Address, ...]:
+        """Listen on a host (empty: all addresses of the machine) and return what was bound."""
+        bound: list[Address] = []
+        loop = asyncio.get_running_loop()
+        for sock in bind_sockets(host, port, next_free=next_free):
+            name = sock.getsockname()
+            self._servers.append(await loop.create_server(self._accept, sock=sock))
+            bound.append(Address(str(name[0]), int(name[1])))
+        return tuple(bound)
+
+    async def dial(self, address: Address, *, expected: NodeId | None = None) -> DialResult:
+        """Try to make a link; returns when it is up or it is known why not.
+
+        Never raises for what others do.
+        """
+        if self._closing:
+            raise NotRunning("the links of this node are closed")
+        if expected is not None and self._is_taken(expected):
+            return DialResult(DialOutcome.ALREADY, expected)
+        loop = asyncio.get_running_loop()
+        started = self.clock.monotonic()
+        try:
+            sock = await connect(address, timeout_s=self.config.dial_timeout_s)
+        except ConnectionRefusedError:
+            return DialResult(DialOutcome.NOBODY, expected, "connection refused")
+        except (OSError, UnicodeError) as error:
+            text = "timed out" if isinstance(error, TimeoutError) else str(error)
+            return DialResult(DialOutcome.UNREACHABLE, expected, text)
+        link: LinkConnection | None = None
+        rtt_s = self.clock.monotonic() - started
+
+        def owner(connection: TlsConnection) -> LinkConnection | None:
+            nonlocal link
+            if self._closing:
+                return None
+            link = LinkConnection(
+                self, connection, address=address, dialed=True, expected=expected, rtt_s=rtt_s
+            )
+            link.outcome = loop.create_future()
+            self._all[link] = None
+            return link
+
+        try:
+            await loop.create_connection(
+                lambda: TlsConnection(self._member_context, owner, server_side=False), sock=sock
+            )
+        except OSError as error:
+            sock.close()
+            return DialResult(DialOutcome.UNREACHABLE, expected, str(error))
+        if link is None or link.outcome is None:
+            return DialResult(DialOutcome.UNREACHABLE, expected, CLOSED)
+        try:
+            cause = await asyncio.shield(link.outcome)
+        except asyncio.CancelledError:
+            # After our hello the peer may hold this for a link: then it takes its course without
+            # us.
+            if not link.greeted:
+                link.abort(CLOSED)
+            raise
+        return self._result(link, cause)
+
+    def send(self, peer: NodeId, kind: int, body: Body, priority: int) -> bool:
+        """Queue a frame; `flush` writes it.
+
+        False if there is no link to the peer (it is reported as dropped).
+        """
+        link = self._up.get(peer)
+        if link is None or link.session is None:
+            self._drop(peer, [Waiting(kind, body, priority)])
+            return False
+        dropped = link.session.send(kind, body, priority)
+        self._dirty[link] = None
+        if dropped:
+            for waiting in dropped:
+                self._events.frame_dropped(peer, waiting.kind, waiting.body)
+        return True
+
+    def flush(self) -> None:
+        """Write what `send` has queued: one write for each link. Call it once per loop turn."""
+        dirty, self._dirty = self._dirty, {}
+        for link in dirty:
+            link.flush()
+
+    def has(self, peer: NodeId) -> bool:
+        """True if a link to this peer is up."""
+        return peer in self._up
+
+    @property
+    def peers(self) -> dict[NodeId, LinkView]:
+        """Every link that is up."""
+        return {peer: _view(peer, link) for peer, link in self._up.items()}
+
+    @property
+    def connections(self) -> int:
+        """Sockets open now, half-open and ending ones included."""
+        return len(self._all)
+
+    def close_link(
+        self, peer: NodeId, code: str, text: str, introduction: AgedRecord | None = None
+    ) -> None:
+        """Refuse a peer that has a link; nothing happens if it has none."""
+        link = self._up.get(peer)
+        if link is not None:
+            link.refuse(code, text, introduction)
+            self._down(link, code)
+
+    def use(self, credentials: Credentials) -> None:
+        """Show renewed certificates on connections from now on."""
+        self._anchors = credentials.anchors
+        self._server_context = server_context(credentials)
+        self._member_context = member_context(credentials)
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Send what waits, say goodbye to all, close.
+
+        Returns when all is closed, at the latest after `timeout_s`.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        for server in self._servers:
+            server.close()
+        for link in list(self._all):
+            if self._up.get(link.peer) is link if link.peer is not None else False:
+                link.part(SHUTDOWN)
+            else:
+                link.abort(CLOSED)
+        for task in self._tasks:
+            task.cancel()
+        deadline_s = max(0.0, timeout_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await self._wait_all_ended()
+        for link in list(self._all):
+            link.abort(CLOSED)
+        with contextlib.suppress(TimeoutError):
+            # Aborted sockets report their end within a turn; this only bounds a defect.
+            async with asyncio.timeout(1.0):
+                await self._wait_all_ended()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        for server in self._servers:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await server.wait_closed()
+        self._servers.clear()
+
+    # What connections ask and tell (LinkHost).
+
+    def own_hello(self) -> Hello:
+        return self._hello()
+
+    def judge(self, certificate: bytes) -> MemberCertificate:
+        member = self._anchors.check_leaf(certificate, wall=self.clock.wall())
+        why = self._why_revoked(member)
+        if why is not None:
+            raise CertificateRejected(why, code=RefusalCode.REVOKED)
+        return member
+
+    def identified(self, link: LinkConnection) -> bool:
+        peer = link.peer
+        assert peer is not None  # noqa: S101 - that is what has been identified
+        if not link.dialed:
+            return True
+        if self._is_taken(peer):
+            # No hello has been said, so the peer does not hold this for a link.
+            link.close(RefusalCode.DUPLICATE_LINK)
+            return False
+        self._greeting[peer] = link
+        return True
+
+    def hello_received(self, link: LinkConnection, hello: Hello) -> None:
+        peer, session = link.peer, link.session
+        assert peer is not None  # noqa: S101 - a session has a peer
+        assert session is not None  # noqa: S101
+        if self._closing:
+            link.refuse(RefusalCode.SHUTDOWN, "this node is closing")
+            return
+        if peer == self.me:
+            self._met_ourself(link, hello)
+            return
+        existing = self._up.get(peer)
+        newest = self._newest_introduction(peer)
+        known_epoch = newest.record.epoch if newest is not None else 0
+        if existing is not None:
+            known_epoch = max(known_epoch, existing.facts.peer_epoch)
+        if hello.epoch < known_epoch:
+            proof = newest if newest is not None and newest.record.epoch > hello.epoch else None
+            text = f"epoch {hello.epoch:x} of {peer} is old, {known_epoch:x} is known"
+            link.refuse(RefusalCode.OLD_EPOCH, text, proof)
+            return
+        if existing is None:
+            if len(self._up) >= LINKS_MAX:
+                link.refuse(RefusalCode.TOO_MANY, f"this node has {LINKS_MAX} links")
+                return
+            self._bring_up(link, hello)
+            return
+        facts = link.facts._replace(peer_epoch=hello.epoch)
+        match decide(existing.facts, facts, me=self.me):
+            case Verdict.KEEP:
+                self._turn_away(link, hello)
+            case Verdict.MERGE:
+                self._merge(existing, link, hello)
+            case Verdict.REPLACE:
+                self._replace(existing, hello)
+                self._bring_up(link, hello)
+
+    def frame(self, peer: NodeId, kind: int, body: bytes) -> None:
+        self._events.frame(peer, kind, body)
+
+    def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None:
+        if link.peer is not None and self._up.get(link.peer) is link:
+            self._events.link_rtt(link.peer, rtt_s)
+
+    def peer_left(self, link: LinkConnection, reason: str) -> None:
+        if reason == REPLACED and link.peer is not None and self._up.get(link.peer) is link:
+            # Its hello on the link that it keeps is on the way; that will move what waits here.
+            link.await_replacement()
+            return
+        self._down(link, CLOSED)
+        if link.session is not None and not link.session.leaving:
+            link.close(CLOSED)
+
+    def joiner(self, link: LinkConnection) -> JoinConversation | None:
+        if self._joins is None or self._closing:
+            return None
+        return JoinServing(self._joins, link, spawn=self._spawn)
+
+    def refused(
+        self,
+        link: LinkConnection,
+        *,
+        code: str,
+        text: str,
+        by_us: bool,
+        introduction: AgedRecord | None = None,
+    ) -> None:
+        self._down(link, code)
+        if code == RefusalCode.SELF:
+            return
+        heard = None if by_us else introduction
+        if link.peer == self.me and not by_us:
+            epoch = heard.record.epoch if heard is not None else 0
+            self._events.identity_conflict(link.address, epoch, heard)
+        if code in (RefusalCode.DUPLICATE_LINK, RefusalCode.SHUTDOWN):
+            return
+        self._events.refused(
+            PeerRefusal(
+                address=link.address,
+                peer=link.peer,
+                code=code,
+                text=text,
+                by_us=by_us,
+                dialed=link.dialed,
+                introduction=heard,
+            )
+        )
+
+    def ended(self, link: LinkConnection, cause: str) -> None:
+        self._settle(link)
+        self._down(link, cause)
+        self._all.pop(link, None)
+        self._dirty.pop(link, None)
+        if not self._all:
+            self._all_ended.set()
+
+    # Rules.
+
+    def _is_taken(self, peer: NodeId) -> bool:
+        return peer in self._up or peer in self._greeting
+
+    def _accept(self) -> TlsConnection:
+        return TlsConnection(self._server_context, self._admit, server_side=True)
+
+    def _admit(self, connection: TlsConnection) -> LinkConnection | None:
+        if self._closing:
+            return None
+        remote = connection.remote
+        why = self._limits.admit(remote.host, now=self.clock.monotonic())
+        if why is not None:
+            count = self.accepts_refused.pop(why, 0)
+            if len(self.accepts_refused) >= 100:
+                del self.accepts_refused[next(iter(self.accepts_refused))]
+            self.accepts_refused[why] = count + 1
+            return None
+        link = LinkConnection(self, connection, address=remote, dialed=False)
+        self._all[link] = None
+        self._all_ended.clear()
+        return link
+
+    def _settle(self, link: LinkConnection) -> None:
+        """A connection is no longer half open."""
+        if not link.settled:
+            link.settled = True
+            if not link.dialed:
+                self._limits.settled(link.remote.host)
+        if link.peer is not None and self._greeting.get(link.peer) is link:
+            del self._greeting[link.peer]
+
+    def _accept_hello(self, link: LinkConnection, hello: Hello) -> None:
+        assert link.session is not None  # noqa: S101 - it received the hello
+        now = self.clock.monotonic()
+        link.session.accept(hello, now=now)
+        link.up_at = now
+        self._settle(link)
+
+    def _bring_up(self, link: LinkConnection, hello: Hello) -> None:
+        peer = link.peer
+        assert peer is not None  # noqa: S101 - it said hello
+        self._accept_hello(link, hello)
+        self._up[peer] = link
+        self._report_up(link)
+        self._events.link_up(
+            peer, hello, link.address, dialed=link.dialed, rtt_s=link.connect_rtt_s
+        )
+
+    def _merge(self, old: LinkConnection, new: LinkConnection, hello: Hello) -> None:
+        """Both ends dialed at once, and the new link is the one that both keep."""
+        assert old.session is not None  # noqa: S101 - both are up
+        assert new.session is not None  # noqa: S101
+        assert new.peer is not None  # noqa: S101
+        self._accept_hello(new, hello)
+        self._up[new.peer] = new
+        for waiting in old.session.take_waiting():
+            if waiting.kind != FrameType.PROBE:
+                new.session.send(waiting.kind, waiting.body, waiting.priority)
+        self._dirty.pop(old, None)
+        old.part(REPLACED)
+        self._report_up(new)
+
+    def _turn_away(self, link: LinkConnection, hello: Hello) -> None:
+        """Both ends dialed at once, and the link that we have is the one that both keep."""
+        if not link.dialed:
+            link.refuse(RefusalCode.DUPLICATE_LINK, "another link is kept")
+            return
+        # The peer answered our hello and may have sent frames already: they are read before it
+        # ends.
+        self._accept_hello(link, hello)
+        self._report_up(link)
+        link.part(REPLACED)
+
+    def _replace(self, old: LinkConnection, hello: Hello) -> None:
+        """The peer has lost its end of the old link, or is a newer process."""
+        assert old.peer is not None  # noqa: S101 - it is up
+        is_old = old.facts.peer_epoch < hello.epoch
+        self._down(old, REPLACED)
+        if is_old:
+            newest = self._newest_introduction(old.peer)
+            text = f"epoch {hello.epoch:x} of {old.peer} has come"
+            old.refuse(RefusalCode.OLD_EPOCH, text, newest)
+        else:
+            old.refuse(RefusalCode.DUPLICATE_LINK, "a newer link took its place")
+
+    def _met_ourself(self, link: LinkConnection, hello: Hello) -> None:
+        own = self._hello()
+        if hello.epoch == own.epoch:
+            link.refuse(RefusalCode.SELF, "this is the node that dialed")
+            return
+        introduction = self._newest_introduction(self.me)
+        code = RefusalCode.OLD_EPOCH if hello.epoch < own.epoch else RefusalCode.DUPLICATE_IDENTITY
+        text = f"this node runs with the same key and epoch {own.epoch:x}"
+        link.refuse(code, text, introduction)
+        self._events.identity_conflict(link.address, hello.epoch, None)
+
+    def _report_up(self, link: LinkConnection) -> None:
+        if link.outcome is not None and not link.outcome.done():
+            link.outcome.set_result(UP)
+
+    def _down(self, link: LinkConnection, cause: str) -> None:
+        peer = link.peer
+        if peer is None or self._up.get(peer) is not link:
+            return
+        del self._up[peer]
+        self._dirty.pop(link, None)
+        assert link.session is not None  # noqa: S101 - it was up
+        waiting = link.session.take_waiting()
+        self._events.link_down(peer, cause)
+        self._drop(peer, waiting)
+
+    def _drop(self, peer: NodeId, frames: list[Waiting]) -> None:
+        for waiting in frames:
+            if waiting.kind == FrameType.ENVELOPE:
+                self._events.frame_dropped(peer, waiting.kind, waiting.body)
+
+    def _result(self, link: LinkConnection, cause: str) -> DialResult:
+        outcomes = {
+            UP: DialOutcome.UP,
+            RefusalCode.SELF: DialOutcome.OURSELF,
+            RefusalCode.DUPLICATE_LINK: DialOutcome.ALREADY,
+            RESET: DialOutcome.UNREACHABLE,
+            CLOSED: DialOutcome.UNREACHABLE,
+        }
+        return DialResult(outcomes.get(cause, DialOutcome.REFUSED), link.peer, cause)
+
+    def _spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
+        async def run() -> None:
+            await work
+
+        task = asyncio.get_running_loop().create_task(run(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _wait_all_ended(self) -> None:
+        while self._all:
+            self._all_ended.clear()
+            await self._all_ended.wait()
+
+
+def _view(peer: NodeId, link: LinkConnection) -> LinkView:
+    session = link.session
+    assert session is not None  # noqa: S101 - the link is up
+    hello = session.peer_hello
+    assert hello is not None  # noqa: S101
+    return LinkView(
+        peer=peer,
+        name=hello.name,
+        epoch=hello.epoch,
+        address=link.address,
+        dialed=link.dialed,
+        rtt_s=session.rtt_s,
+        up_since=link.up_at,
+        bytes_in=link.bytes_in,
+        bytes_out=link.bytes_out,
+        queued_bytes=session.queued_bytes,
+    )
