@@ -31,7 +31,7 @@ class OptimizationReport(msgspec.Struct, frozen=True):
     overloaded: tuple[NodeKey, ...]
     "Nodes above the threshold: they get no new work unless all are."
     moves: tuple[str, ...] = ()
-    "What was moved. Empty: work in flight stays where it is, and there are no supervised services yet."
+    "What was moved. Empty: work in flight stays where it is."
     advice: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -86,8 +86,8 @@ class Balancer:
         candidates = sorted((node for node in known if node not in exclude), key=order_of)
         if not candidates:
             raise UnknownNode(
-                f"all {len(self._endpoints)} nodes are excluded"
-                if self._endpoints
+                "none is left of the nodes that could do this work"
+                if exclude or among is not None
                 else HOW_TO_ATTACH
             )
         endpoints = [self._endpoint(node) for node in candidates]
@@ -114,13 +114,11 @@ class Balancer:
         busy = f"{load.in_flight} of {load.capacity} in flight"
         if load.cpu is not None:
             busy += f", CPU {load.cpu:.0%}"
-        past = f"picked {endpoint.picks} times, {endpoint.succeeded} succeeded, {endpoint.failed} failed"
+        past = f"{endpoint.picks} picks, {endpoint.succeeded} succeeded, {endpoint.failed} failed"
         if endpoint.latency_s is not None:
             past += f", {endpoint.latency_s * 1000:.1f} ms each"
         if not endpoint.is_above(self.threshold):
-            verdict = (
-                f"gets work in its turn ({self.strategy}): {busy}, threshold {self.threshold:.0%}"
-            )
+            verdict = f"gets work in its turn: {busy}, threshold {self.threshold:.0%}"
         elif all(other.is_above(self.threshold) for other in self._endpoints.values()):
             verdict = f"gets work in its turn, because all are above {self.threshold:.0%}: {busy}"
         else:

@@ -59,13 +59,20 @@ class Endpoint:
     """One node and the work that is there. Changed by leases; read by strategies."""
 
     __slots__ = (
-        "_reported", "_reported_with_ours", "failed", "latency_s", "node", "ours", "picks", "succeeded",
-    )  # fmt: skip
+        "_ours_when_reported",
+        "_reported",
+        "failed",
+        "latency_s",
+        "node",
+        "ours",
+        "picks",
+        "succeeded",
+    )
 
     def __init__(self, node: NodeKey) -> None:
         self.node = node
         self._reported = NodeLoad(node)
-        self._reported_with_ours = 0
+        self._ours_when_reported = 0
         self.ours = 0
         "Our own leases in flight."
         self.picks = 0
@@ -77,12 +84,12 @@ class Endpoint:
     def report(self, load: NodeLoad) -> None:
         """The node said how busy it is; our leases in flight are part of what it counted."""
         self._reported = load
-        self._reported_with_ours = self.ours
+        self._ours_when_reported = self.ours
 
     @property
     def in_flight(self) -> int:
         """What it said, and what we have given it (or got back) since; never less than our own."""
-        since = self.ours - self._reported_with_ours
+        since = self.ours - self._ours_when_reported
         return max(self.ours, self._reported.in_flight + since)
 
     @property
@@ -106,7 +113,7 @@ class Endpoint:
 class Lease:
     """One piece of work in flight at `node`. End it once, with what became of the work."""
 
-    __slots__ = ("_endpoint", "_ended", "node")
+    __slots__ = ("_ended", "_endpoint", "node")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.node = endpoint.node

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from mreza.balancing.endpoint import Endpoint, NodeKey, order_of
 
 TURNS_MAX = 4096
-"Turns remembered, one for each process; beyond, the one that began first is forgotten and starts anew."
+"Turns remembered, one for each process; beyond, the oldest is forgotten and starts anew."
 
 
 class RoundRobin:
     """Take the node after the last one, in the order of ids (Nagle 1985).
 
-    Remembering whom and not how many keeps it fair when nodes come and go: who joins waits for its turn,
-    and nobody is passed over because somebody left.
+    Remembering whom and not how many keeps it fair when nodes come and go: who joins waits for its
+    turn, and nobody is passed over because somebody left.
     """
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ class Config(BaseModel):
         }
 
     def with_changes(self, **changes: Any) -> Self:
-        """A checked copy with some values changed; of a section, only what was set in it changes."""
+        """A checked copy with some values changed; of a section only what was set in it."""
         return type(self)(**merge(self.given(), plain(changes)))
 
 

@@ -40,9 +40,10 @@ class BalancedMesh(Protocol):
 class LoadBalancer:
     """Picks who does the work.
 
-    Given a mesh (`LoadBalancer(mesh=mesh)` or `MeshNetwork(load_balancer=balancer)`) it balances that mesh's
-    calls. Alone it balances whatever you feed it: `update(NodeLoad("a", in_flight=3, capacity=10))`, then
-    `acquire()`, then `succeeded` or `failed` of the lease.
+    Given a mesh (`LoadBalancer(mesh=mesh)` or `MeshNetwork(load_balancer=balancer)`) it balances
+    the calls of that mesh. Alone it balances whatever you feed it:
+    `update(NodeLoad("a", in_flight=3, capacity=10))`, then `acquire()`, then `succeeded` or
+    `failed` of the lease.
 
     Raises:
         ConfigError: a strategy that does not exist, or a threshold outside of (0, 1].
@@ -61,7 +62,7 @@ class LoadBalancer:
             self.attach(mesh)
 
     def attach(self, mesh: BalancedMesh) -> None:
-        """Report on this mesh from now on (a mesh calls it when it takes the balancer; the last one wins)."""
+        """Report on this mesh; a mesh calls it when it takes the balancer. The last one wins."""
         self._mesh = mesh
 
     @property
