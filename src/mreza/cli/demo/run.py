@@ -1,0 +1,198 @@
+"""The demo from beginning to end: set up, send every file, compare every result, clear away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from mreza.cli.client import Client, NodeTrouble
+from mreza.cli.demo.baseline import Baseline
+from mreza.cli.demo.files import given_files, installed_files
+from mreza.cli.demo.nodes import Line
+from mreza.cli.demo.tally import NodeTally, Tally
+from mreza.cli.demo.view import LiveProgress, PlainProgress, View
+from mreza.cli.demo.worker import FALSIFY, PROCESS
+from mreza.cli.output import show_json
+from mreza.cli.problems import DONE, FAILED, CommandFailed
+from mreza.node.control_protocol import Call, Snapshot
+
+IN_FLIGHT = 12
+"Files on their way at once: enough that no worker waits for the next one."
+CALL_TIMEOUT_S = 60.0
+FILE_BYTES_MAX = 60 * 1024 * 1024
+"A payload has 64 MiB; what is larger is not a source file."
+WATCH_INTERVAL_S = 0.25
+TERMINATED = 128 + 15
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What was said on the command line."""
+
+    files: tuple[Path, ...] = ()
+    timeout_s: float = 300.0
+    falsify: bool = False
+    as_json: bool = False
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo; 0 when every result agrees."""
+    view = View(Console(stderr=options.as_json))
+    files = given_files(options.files) if options.files else installed_files()
+    try:
+        return asyncio.run(_with_signals(Demo(files, options=options, view=view)))
+    except asyncio.CancelledError:
+        return TERMINATED
+
+
+async def _with_signals(demo: Demo) -> int:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does: in order."""
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and task is not None:
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, task.cancel)
+    return await demo.run()
+
+
+class Demo:
+    """One run."""
+
+    def __init__(self, files: list[Path], *, options: DemoOptions, view: View) -> None:
+        self._files = files
+        self._options = options
+        self._view = view
+        self._queue: Iterator[Path] = iter(files)
+
+    async def run(self) -> int:
+        """Everything; the exit status."""
+        self._view.note(f"{len(self._files):,} files to measure on three nodes: a, b and c")
+        started = time.monotonic()
+        async with Line(step=self._view.step, env=self._lie()) as line, Baseline() as baseline:
+            self._view.step(f"set up in {time.monotonic() - started:.1f} s")
+            nodes = [NodeTally(node.name, node.id, node.pid) for node in line.nodes]
+            tally = Tally(nodes, total=len(self._files))
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(self._options.timeout_s):
+                    await self._work(tally, line, baseline)
+            except TimeoutError:
+                limit = self._options.timeout_s
+                self._view.note(f"gave up after {limit:g} s; --timeout allows more")
+            seconds = time.monotonic() - started
+            relay = line.b.id
+            self._view.outcome(tally, relay=relay, seconds=seconds)
+            if self._options.as_json:
+                show_json(tally.to_json(seconds=seconds, relay=relay))
+            return DONE if tally.all_agreed else FAILED
+
+    async def _work(self, tally: Tally, line: Line, baseline: Baseline) -> None:
+        before = {node.id: await node.ask(Snapshot()) for node in line.nodes}
+        with self._view.progress(tally) as progress:
+            watching = asyncio.create_task(
+                self._watch(tally, line, before, progress), name="demo-watch"
+            )
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for number in range(min(IN_FLIGHT, len(self._files))):
+                        client = await line.a.client()
+                        group.create_task(
+                            self._send_files(client, tally, baseline), name=f"demo-send-{number}"
+                        )
+            except* CommandFailed as failures:
+                raise failures.exceptions[0] from None
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                with contextlib.suppress(CommandFailed, OSError):
+                    await self._look(tally, line, before)
+
+    async def _send_files(self, client: Client, tally: Tally, baseline: Baseline) -> None:
+        """Send one file after the other through node a, until there is none left."""
+        async with client:
+            for path in self._queue:
+                try:
+                    source = read_source(path)
+                except (OSError, ValueError) as error:
+                    tally.skipped.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+                    continue
+                expecting = asyncio.ensure_future(baseline.measure(source))
+                try:
+                    answer = await client.ask(
+                        Call(process=PROCESS, data=source, timeout_s=CALL_TIMEOUT_S),
+                        timeout_s=CALL_TIMEOUT_S + 5.0,
+                    )
+                except NodeTrouble as error:
+                    tally.failed.append(f"{path}: {error}")
+                    continue
+                finally:
+                    expected = await expecting
+                tally.add(
+                    str(path), node=answer["node"], report=answer["result"], expected=expected
+                )
+
+    async def _watch(
+        self,
+        tally: Tally,
+        line: Line,
+        before: Mapping[str, Mapping[str, int]],
+        progress: LiveProgress | PlainProgress,
+    ) -> None:
+        """Keep the picture current."""
+        while True:
+            with contextlib.suppress(CommandFailed, OSError):
+                await self._look(tally, line, before)
+            progress.update(relay=line.b.id)
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    async def _look(
+        self, tally: Tally, line: Line, before: Mapping[str, Mapping[str, int]]
+    ) -> None:
+        """Ask each node what it has forwarded since the work began."""
+        for node in line.nodes:
+            now = await node.ask(Snapshot())
+            entry = tally.nodes[node.id]
+            for field in ("forwarded_envelopes", "forwarded_bytes"):
+                setattr(entry, field, now[field] - before[node.id][field])
+
+    def _lie(self) -> dict[str, str]:
+        """The environment that makes a worker lie about one file, if that was asked for."""
+        if not self._options.falsify:
+            return {}
+        for path in sorted(self._files, key=_size_of, reverse=True):
+            with contextlib.suppress(OSError, ValueError):
+                self._view.note(f"a worker will lie about {path}; the demo must notice")
+                return {FALSIFY: hashlib.sha256(read_source(path)).hexdigest()}
+        return {}
+
+
+def read_source(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no regular file, or too large for one payload.
+    """
+    if not path.is_file():
+        raise ValueError("not a regular file")
+    if path.stat().st_size > FILE_BYTES_MAX:
+        raise ValueError(f"larger than {FILE_BYTES_MAX} bytes")
+    return path.read_bytes()
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - a path that may vanish meanwhile
+    except OSError:
+        return -1
