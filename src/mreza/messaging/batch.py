@@ -1,0 +1,145 @@
+"""Messages that wait together, and the numbered packet that carries them. Both are of the hot path:
+slotted, not frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mreza.ids import NodeId
+from mreza.messaging.requests import aged, latest_s
+from mreza.qos import Delivery
+from mreza.wire.codec import ENCODER
+from mreza.wire.packet import Fragment, PacketFlag, PacketKind
+
+BATCH_OVERHEAD_BYTES = 256
+"What a batch costs an outbox beside its messages, so that many tiny batches are bounded, too."
+EMPTY_BATCH = b"\x90"
+"""A msgpack array of nothing: tells a receiver our base, or asks it for credit. Not handed to
+anybody."""
+
+FLAGS = {
+    Delivery.AT_MOST_ONCE: 0,
+    Delivery.AT_LEAST_ONCE: int(PacketFlag.RELIABLE),
+    Delivery.ORDERED: int(PacketFlag.RELIABLE | PacketFlag.ORDERED),
+}
+
+
+class Batch:
+    """Messages of one kind for one inbox. Grows while it waits; its body is made once, when it is
+    first sent."""
+
+    __slots__ = (
+        "accepts",
+        "deadline",
+        "flags",
+        "inbox",
+        "items",
+        "kind",
+        "position",
+        "request_ids",
+        "since",
+        "size",
+    )
+
+    def __init__(self, kind: PacketKind, *, delivery: Delivery, inbox: int) -> None:
+        self.kind = kind
+        self.flags = FLAGS[delivery]
+        self.inbox = inbox
+        self.accepts: Delivery | None = delivery
+        "Messages of this delivery may still join; None: it is closed."
+        self.items: list[Any] = []
+        self.size = 0
+        "Bytes of the items, estimated."
+        self.position = 0
+        self.since: float | None = None
+        "When it was first seen to wait."
+        self.deadline: float | None = None
+        "Requests: not worth sending any more."
+        self.request_ids: tuple[int, ...] = ()
+
+    @property
+    def cost(self) -> int:
+        """What it takes of its outbox until it is acknowledged."""
+        return self.size + BATCH_OVERHEAD_BYTES
+
+    @property
+    def is_reliable(self) -> bool:
+        return bool(self.flags & PacketFlag.RELIABLE)
+
+    def waits(self, now: float) -> None:
+        """It could not be sent at once: from here on its requests age, and others start a batch of
+        their own."""
+        self.since = now
+        if self.kind is not PacketKind.DATA:
+            self.accepts = None
+        if self.kind is PacketKind.REQUEST:
+            self.deadline = latest_s(self.items, now=now)
+
+    def encode(self, *, now: float) -> bytes | None:
+        """The body, and the end of growing; None if all its requests are too late."""
+        self.accepts = None
+        items = self.items
+        if self.kind is PacketKind.REQUEST:
+            if self.since is not None:
+                items = aged(items, waited_s=now - self.since)
+            if not items:
+                return None
+            self.deadline = latest_s(items, now=now)
+            self.request_ids = tuple(request.id for request in items)
+        self.items = []
+        return ENCODER.encode(items)
+
+    def ids(self) -> tuple[int, ...]:
+        """The requests in it, whether it was sent or not."""
+        if self.kind is not PacketKind.REQUEST:
+            return ()
+        return self.request_ids or tuple(request.id for request in self.items)
+
+
+class Flight:
+    """One numbered packet: sent and not acknowledged."""
+
+    __slots__ = (
+        "base_told",
+        "batch",
+        "body",
+        "cost",
+        "fragment",
+        "lost",
+        "next_hop",
+        "order",
+        "sent_at",
+        "sequence",
+        "transmissions",
+    )
+
+    def __init__(
+        self,
+        batch: Batch,
+        body: bytes | memoryview,
+        *,
+        sequence: int,
+        cost: int,
+        fragment: Fragment | None = None,
+    ) -> None:
+        self.batch = batch
+        self.body = body
+        self.sequence = sequence
+        self.cost = cost
+        self.fragment = fragment
+        self.lost = True
+        "Not in the air: not sent yet, or believed lost."
+        self.sent_at = 0.0
+        self.order = 0
+        "Counts transmissions of the stream; tells later ones from earlier ones."
+        self.transmissions = 0
+        self.next_hop: NodeId | None = None
+        self.base_told = 0
+        "The base that its first transmission told the receiver."
+
+
+def response_bytes(payload: msgspec.Raw) -> int:
+    """What a response takes in its batch."""
+    return len(payload) + 24

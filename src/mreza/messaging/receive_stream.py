@@ -1,0 +1,176 @@
+"""Batches of one (source, process, priority): which came, which wait for order or for missing
+pieces."""
+
+from __future__ import annotations
+
+from mreza.ids import NodeId
+from mreza.messaging.batch import EMPTY_BATCH
+from mreza.messaging.fragments import Piece, ReassemblyBudget, Transfer
+from mreza.messaging.ranges import SeenNumbers
+from mreza.wire.packet import Ack, Fragment, Head, PacketFlag
+
+BEHIND_MAX = 1024
+"A sender keeps at most so many numbers open; more is not ours to remember."
+HELD_MAX_BYTES = 16 * 1024 * 1024
+"What may wait for order; beyond it batches are refused, and sent again."
+
+
+class Arrival:
+    """A whole batch. Slotted, not frozen: one is built for each."""
+
+    __slots__ = ("body", "deadline_ms", "inbox", "kind", "sequence")
+
+    def __init__(self, head: Head, sequence: int, body: memoryview | bytearray) -> None:
+        self.kind = head.kind
+        self.inbox = head.inbox
+        self.deadline_ms = head.deadline_ms
+        self.sequence = sequence
+        "Of its first piece, if it came in pieces."
+        self.body = body
+
+
+class ReceiveStream:
+    """Hands over each batch once. A batch counts as admitted when it is handed over, held or stored
+    here."""
+
+    def __init__(
+        self, source: NodeId, priority: int, *, first: int, reassembly: ReassemblyBudget
+    ) -> None:
+        """`first`: the lowest number that its sender may still send."""
+        self.priority = priority
+        self.owes = False
+        "Something was admitted, or came again, since the last acknowledgement."
+        self.completed = 0
+        "Bytes of the batch that the last packet made whole."
+        self._source = source
+        self._seen = SeenNumbers(max(0, first - 1))
+        self._reassembly = reassembly
+        self._transfers: dict[int, Transfer] = {}
+        self._held: dict[int, Arrival] = {}
+        self._held_bytes = 0
+        self._newest_at = 0.0
+
+    # Inputs
+
+    def receive(
+        self, head: Head, body: memoryview, *, has_room: bool, now: float
+    ) -> tuple[list[Arrival], str]:
+        """What may be handed over now; and why this packet was not admitted, or "".
+
+        Without room a batch is refused, and comes again. What held batches wait for is always
+        admitted.
+        """
+        self.completed = 0
+        if head.behind >= BEHIND_MAX:
+            return [], "too_far_behind"
+        released = self.skip_to(head)
+        number = head.sequence
+        if number in self._seen:
+            self.owes = True
+            return released, "duplicate"
+        if self._transfers:
+            self._note_ends(head)
+        is_ordered = bool(head.flags & PacketFlag.ORDERED)
+        if number != self._seen.cumulative + 1 or not self._held:
+            if not has_room:
+                return released, "no_credit"
+            if is_ordered and self._held_bytes > HELD_MAX_BYTES:
+                return released, "held_full"
+        if head.fragment is None:
+            arrival = Arrival(head, number, body)
+        else:
+            whole = self._assemble(head.fragment, body)
+            if isinstance(whole, str):
+                return released, whole
+            if whole is None:
+                self._admit(number, now)
+                return released + self._release(), ""
+            arrival = Arrival(head, head.fragment.transfer, whole)
+        self._admit(number, now)
+        if len(arrival.body) == 1 and arrival.body[0] == EMPTY_BATCH[0]:
+            return released + self._release(), ""
+        self.completed = len(arrival.body)
+        if is_ordered and self._seen.cumulative < arrival.sequence - 1:
+            self._held[arrival.sequence] = arrival
+            self._held_bytes += len(arrival.body)
+            return released + self._release(), ""
+        released.append(arrival)
+        if self._held:
+            released += self._release()
+        return released, ""
+
+    def skip_to(self, head: Head) -> list[Arrival]:
+        """Its sender will send nothing below `sequence - behind`: what waited for that goes on."""
+        base = head.sequence - head.behind
+        if base - 1 <= self._seen.cumulative:
+            return []
+        self._seen.raise_to(base - 1)
+        for number, transfer in list(self._transfers.items()):
+            if transfer.ends_before is not None and transfer.ends_before <= base:
+                self._discard(number)
+        return self._release()
+
+    def close(self) -> None:
+        """Free all that waits."""
+        for number in list(self._transfers):
+            self._discard(number)
+        self._held.clear()
+        self._held_bytes = 0
+
+    # Outputs
+
+    def take_ack(self, *, runs_max: int, credits_: tuple[tuple[int, int], ...], now: float) -> Ack:
+        """What has been admitted."""
+        self.owes = False
+        return Ack(
+            self.priority,
+            self._seen.cumulative,
+            self._seen.runs(runs_max),
+            credits_,
+            max(0, int((now - self._newest_at) * 1e6)),
+        )
+
+    # Rules
+
+    def _admit(self, number: int, now: float) -> None:
+        self._seen.add(number)
+        self._newest_at = now
+        self.owes = True
+
+    def _release(self) -> list[Arrival]:
+        """Held batches before which nothing is missing, in order."""
+        if not self._held:
+            return []
+        cumulative = self._seen.cumulative
+        ready = sorted(number for number in self._held if number - 1 <= cumulative)
+        released = [self._held.pop(number) for number in ready]
+        self._held_bytes -= sum(len(arrival.body) for arrival in released)
+        return released
+
+    def _assemble(self, fragment: Fragment, piece: memoryview) -> bytearray | str | None:
+        """The whole body, None while pieces are missing, or why this one is refused."""
+        transfer = self._transfers.get(fragment.transfer)
+        if transfer is None:
+            if not self._reassembly.reserve(self._source, fragment.total):
+                return "reassembly_full"
+            transfer = self._transfers[fragment.transfer] = Transfer(fragment)
+        match transfer.add(fragment, piece):
+            case Piece.STORED:
+                return None
+            case Piece.COMPLETE:
+                self._discard(fragment.transfer)
+                return transfer.body
+            case Piece.BAD:
+                self._discard(fragment.transfer)
+                return Piece.BAD.value
+
+    def _note_ends(self, head: Head) -> None:
+        """A packet of something else: the pieces of earlier bodies all have smaller numbers."""
+        mine = None if head.fragment is None else head.fragment.transfer
+        for number, transfer in self._transfers.items():
+            if number != mine and number < head.sequence:
+                ends = transfer.ends_before
+                transfer.ends_before = head.sequence if ends is None else min(ends, head.sequence)
+
+    def _discard(self, number: int) -> None:
+        self._reassembly.release(self._source, self._transfers.pop(number).total)

@@ -1,0 +1,283 @@
+"""The incoming half of the data plane: an envelope for us is opened, its packet admitted, its batch
+handed over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mreza.config.messaging import MessagingConfig
+from mreza.errors import DecodeError
+from mreza.ids import NodeId
+from mreza.messaging.credit import CreditBudget
+from mreza.messaging.delivery import Source
+from mreza.messaging.fragments import BODY_MAX, ReassemblyBudget
+from mreza.messaging.outbox import WaitingControl
+from mreza.messaging.receive_stream import Arrival
+from mreza.messaging.requests import corrected
+from mreza.messaging.timers import Timers
+from mreza.planes.effects import InboundControl, InboundData, InboundRequests, InboundResponses
+from mreza.planes.outgoing import STUCK_RETRY_S, Outgoing
+from mreza.planes.traffic import Traffic
+from mreza.planes.transmission import Directory, Transmission
+from mreza.qos import Priority
+from mreza.security.sealing import NoSuchKey, Opened, Sealing
+from mreza.token_bucket import TokenBucket
+from mreza.wire.envelope import HOP_LIMIT, Envelope, EnvelopeKind
+from mreza.wire.packet import (
+    CONTROL,
+    PAYLOAD_MAX,
+    REQUESTS,
+    RESPONSES,
+    Control,
+    ControlKind,
+    Head,
+    PacketKind,
+    decode_packet,
+)
+
+SOURCES_MAX = 4096
+"Nodes whose streams are remembered; a mesh is smaller."
+ANSWERS_PER_S = 1000.0
+"Pings and expired traces answered, and declared drops believed, a second."
+_NUMBERED = (PacketKind.DATA, PacketKind.REQUEST, PacketKind.RESPONSE)
+
+
+class Reception:
+    """Everything that other nodes' envelopes cause here. A stranger's bytes are counted, never an
+    error."""
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        sealing: Sealing,
+        directory: Directory,
+        config: MessagingConfig,
+        transmission: Transmission,
+        outgoing: Outgoing,
+        traffic: Traffic,
+        effects: list[Any],
+    ) -> None:
+        self.owing: dict[NodeId, Source] = {}
+        "Sources to be acknowledged at the next flush."
+        self._me = me
+        self._sealing = sealing
+        self._directory = directory
+        self._config = config
+        self._transmission = transmission
+        self._outgoing = outgoing
+        self._traffic = traffic
+        self._effects = effects
+        self._sources = transmission.sources
+        self._timers: Timers[NodeId] = Timers()
+        self._reassembly = ReassemblyBudget(
+            total=config.reassembly_bytes,
+            per_source=max(config.reassembly_bytes // 4, PAYLOAD_MAX + BODY_MAX),
+        )
+        self._growth = CreditBudget()
+        self._answers = TokenBucket(rate_per_s=ANSWERS_PER_S, burst=ANSWERS_PER_S)
+
+    # Inputs
+
+    def open(self, envelope: Envelope, *, now: float) -> None:
+        """An envelope addressed to us."""
+        source = envelope.source
+        if source == self._me:
+            self._traffic.drop("own_envelope")
+            return
+        key = self._directory.public_key_of(source)
+        if key is None:
+            self._traffic.drop("unknown_source")
+            return
+        if envelope.kind == EnvelopeKind.NO_SUCH_KEY:
+            self._key_rejected(envelope, key, now)
+            return
+        result = self._sealing.open(envelope, sender_key=key, now=now)
+        if isinstance(result, Opened):
+            self._traffic.opened += 1
+            self._read(envelope, result.plaintext, now)
+        elif isinstance(result, NoSuchKey):
+            self._traffic.drop("no_such_key")
+            self._transmission.send_no_such_key(envelope, now=now)
+        else:
+            self._traffic.drop(result.reason)
+
+    def admit(
+        self, source: Source, head: Head, body: memoryview, *, priority: int, epoch: int, now: float
+    ) -> None:
+        """A numbered packet of a source, sealed by it or put through by ourselves."""
+        arrivals, refused = source.receive(
+            head,
+            body,
+            priority=priority,
+            source_epoch=epoch,
+            now=now,
+            ack_delay_s=self._config.ack_delay_s,
+        )
+        if refused:
+            self._traffic.drop(refused)
+        for arrival in arrivals:
+            self._hand_over(source.node, head.stream_epoch, priority, arrival)
+
+    def control(self, node: NodeId, control: Control, *, now: float) -> None:
+        """Answer a ping; tell the driver of answers to ours; believe a declared drop."""
+        if control.kind == ControlKind.PING:
+            if self._answers.take(now=now):
+                pong = msgspec.structs.replace(control, kind=int(ControlKind.PONG), reason="")
+                self._answer(node, pong)
+            else:
+                self._traffic.drop("too_many_pings")
+            return
+        if control.kind == ControlKind.EXPIRED_HERE:
+            number = self._transmission.trace_number(control.session_id, control.number)
+            if number is None:
+                self._traffic.drop("unasked_control")
+                return
+            control = msgspec.structs.replace(control, number=number)
+        elif control.kind == ControlKind.DROPPED and self._answers.take(now=now):
+            self._outgoing.dropped_under(control.session_id, now=now)
+        self._effects.append(InboundControl(node, control))
+
+    def trace_expired(self, envelope: Envelope, *, now: float) -> None:
+        """A trace ends at this node: say so, with our time."""
+        known = self._directory.epoch_of(envelope.source) is not None
+        if not known or envelope.source == self._me or not self._answers.take(now=now):
+            self._traffic.drop("trace_unanswered")
+            return
+        expired = Control(
+            kind=ControlKind.EXPIRED_HERE,
+            number=envelope.counter,
+            stamp_us=int(now * 1e6),
+            session_id=envelope.session_id,
+        )
+        self._answer(envelope.source, expired)
+
+    def consumed(self, node: NodeId, inbox: int, size: int, *, now: float) -> None:
+        """A handler is done with that much of what this source sent."""
+        source = self._sources.get(node)
+        if source is not None and source.consumed(inbox, size, now=now):
+            self.owing[node] = source
+
+    def acknowledge(self, *, now: float) -> None:
+        """What is owed and found no company goes in packets of its own."""
+        owing = list(self.owing.values())
+        self.owing.clear()
+        for source in owing:
+            if source.ack_at is not None and not self._transmission.send_acks(source, now=now):
+                source.postpone(now + STUCK_RETRY_S)
+            self._timers.set(source.node, source.ack_at)
+
+    def source(self, node: NodeId) -> Source | None:
+        """The state of a node that sends to us; None if there are too many."""
+        source = self._sources.get(node)
+        if source is None and len(self._sources) < SOURCES_MAX:
+            source = self._sources[node] = Source(
+                node,
+                reassembly=self._reassembly,
+                growth=self._growth,
+                inbox_bytes=self._config.inbox_bytes,
+            )
+        return source
+
+    def forget(self, node: NodeId) -> None:
+        """Drop all that came from a node."""
+        source = self._sources.pop(node, None)
+        self.owing.pop(node, None)
+        if source is not None:
+            source.close()
+
+    def advance(self, *, now: float) -> None:
+        """Acknowledgements that waited for company long enough."""
+        for node in self._timers.due(self._ack_at, now=now):
+            self.owing[node] = self._sources[node]
+
+    # Outputs
+
+    def next_deadline(self) -> float | None:
+        return self._timers.next_deadline()
+
+    # Rules
+
+    def _read(self, envelope: Envelope, plaintext: bytes, now: float) -> None:
+        node = envelope.source
+        try:
+            head, body = decode_packet(plaintext)
+            control = CONTROL.decode(body) if head.kind == PacketKind.CONTROL else None
+        except DecodeError:
+            self._traffic.drop("bad_packet")
+            return
+        if head.session_seen:
+            self._sealing.confirmed(node, head.session_seen)
+        if head.acks:
+            self._acknowledged(node, head, now)
+        if control is not None:
+            self.control(node, control, now=now)
+        elif head.kind in _NUMBERED and head.sequence:
+            self._numbered(envelope, head, body, now)
+        elif head.kind != PacketKind.ACK:
+            self._traffic.drop("bad_packet")
+
+    def _numbered(self, envelope: Envelope, head: Head, body: memoryview, now: float) -> None:
+        source = self.source(envelope.source)
+        if source is None:
+            self._traffic.drop("too_many_sources")
+            return
+        self.admit(
+            source,
+            head,
+            body,
+            priority=envelope.priority,
+            epoch=envelope.source_epoch,
+            now=now,
+        )
+        if source.ack_at is None:
+            return
+        if source.ack_at <= now:
+            self.owing[source.node] = source
+        else:
+            self._timers.set(source.node, source.ack_at)
+
+    def _acknowledged(self, node: NodeId, head: Head, now: float) -> None:
+        outbox = self._outgoing.outboxes.get(node)
+        for ack in head.acks:
+            if outbox is None or not outbox.acknowledge(ack, now=now):
+                self._traffic.drop("bad_ack")
+
+    def _hand_over(self, node: NodeId, stream_epoch: int, priority: int, arrival: Arrival) -> None:
+        body, sequence = arrival.body, arrival.sequence
+        effects = self._effects
+        if arrival.kind == PacketKind.DATA:
+            inbox, size = arrival.inbox, len(body)
+            effects.append(InboundData(node, stream_epoch, priority, sequence, inbox, body, size))
+            return
+        try:
+            if arrival.kind == PacketKind.REQUEST:
+                requests = corrected(REQUESTS.decode(body), deadline_ms=arrival.deadline_ms)
+                effects.append(InboundRequests(node, stream_epoch, priority, sequence, requests))
+            else:
+                effects.append(InboundResponses(node, RESPONSES.decode(body)))
+        except DecodeError:
+            self._traffic.drop("bad_batch")
+
+    def _key_rejected(self, envelope: Envelope, key: bytes, now: float) -> None:
+        """The source cannot open what we seal for it: a new key, and everything again."""
+        session_id = self._sealing.check_no_such_key(envelope, sender_key=key, now=now)
+        if session_id is None:
+            self._traffic.drop("no_such_key_ignored")
+            return
+        outbox = self._outgoing.outboxes.get(envelope.source)
+        if self._sealing.rejected(envelope.source, session_id) and outbox is not None:
+            outbox.send_again()
+
+    def _answer(self, node: NodeId, control: Control) -> None:
+        waiting = WaitingControl(
+            control, priority=Priority.CRITICAL, kind=EnvelopeKind.SEALED, hop_limit=HOP_LIMIT
+        )
+        if not self._outgoing.open(node).put_control(waiting):
+            self._traffic.drop("control_overflow")
+
+    def _ack_at(self, node: NodeId) -> float | None:
+        source = self._sources.get(node)
+        return None if source is None else source.ack_at
