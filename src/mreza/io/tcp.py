@@ -20,7 +20,7 @@ from mreza.io.tls import TlsFailed, TlsStream
 HIGH_WATER = 128 * 1024
 """Bytes that may wait in user space for one socket. Beyond, the send queue decides who goes first.
 Larger ones measured no faster."""
-LOW_WATER = 32 * 1024
+LOW_WATER = 64 * 1024
 NOT_SENT_LOW_WATER = 32 * 1024
 "Bytes that may wait unsent in the kernel: what is urgent cannot overtake there."
 STAGGER_S = 0.05

@@ -145,7 +145,6 @@ class LinkSession:
         """Both hellos were accepted and nobody has closed."""
         return self.peer_hello is not None and not (self.refused or self.leaving or self.peer_left)
 
-    @property
     def is_deaf(self) -> bool:
         """Nothing more is read: somebody refused, or the peer has left."""
         return self.refused or self.peer_left
@@ -165,7 +164,7 @@ class LinkSession:
     def receive_data(self, data: bytes, *, now: float) -> Iterator[SessionEvent]:
         """Yield what these bytes mean; what the caller does about one event decides the next."""
         self._liveness.heard(now=now)
-        if self.is_deaf:
+        if self.is_deaf():
             return
         try:
             for kind, body in self._reader.feed(data):
@@ -173,7 +172,7 @@ class LinkSession:
                     yield FrameReceived(kind, body)
                 else:
                     yield from self._receive_frame(kind, body, now)
-                if self.is_deaf:
+                if self.is_deaf():
                     return
         except DecodeError as error:
             yield self._refuse_it(RefusalCode.MALFORMED, str(error))

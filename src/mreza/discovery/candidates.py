@@ -1,0 +1,316 @@
+"""Whom could we dial, and when: addresses from every source, with patience for each node.
+
+A source only adds. All addresses of a node are tried together; between two rounds the node waits a
+random time up to a bound that doubles (full jitter, Brooker 2015), also after a refusal. A neighbor
+just lost is dialed at once and then twice a second at least, because most losses are short.
+"""
+
+from __future__ import annotations
+
+import enum
+from random import Random
+from typing import NamedTuple
+
+from mreza.address import Address
+from mreza.config.discovery import DiscoveryConfig
+from mreza.ids import NodeId
+
+LOST_FIRST_S = 0.02
+"After a lost link: long enough for a dying process to close its listener, short against 0.3 s."
+STABLE_S = 5.0
+"A link that lived so long has worked; one that ended sooner counts against its node."
+LOST_PAUSE_S = (0.5, 1.0)
+LOST_FOR_S = 300.0
+"How long a lost neighbor is dialed so often. Then the back-off goes on from its bound."
+GONE_WITHIN_S = 10.0
+"A refused redial this long after a reset means that the process is gone."
+OURSELF_PAUSE_S = 300.0
+"An address that turned out to be our own may become another's, but not soon."
+ADDRESSES_PER_NODE_MAX = 16
+NODES_MAX = 4096
+PAUSE_MIN_S = 0.05
+"Never faster than this, whatever the dice say."
+RESET = "reset"
+_INNOCENT = (RESET, "silent", "closed", "replaced")
+"Causes of a loss that are no refusal."
+_DOUBLINGS_MAX = 16
+
+
+class Source(enum.Enum):
+    """Who told us."""
+
+    STATIC = "static"
+    "Given by the user: dialed for ever, and never forgotten."
+    STATE_DIRECTORY = "state_directory"
+    BEACON = "beacon"
+    RECORD = "record"
+    ADDRESS_BOOK = "address_book"
+    HELLO = "hello"
+
+
+class Outcome(enum.Enum):
+    """How a dial ended."""
+
+    UP = "up"
+    NOBODY = "nobody"
+    "The machine refused the connection."
+    FAILED = "failed"
+    "No answer, or a refusal by TLS or by the peer."
+    OURSELF = "ourself"
+    ALREADY = "already"
+    "Another dial to the same node is further."
+
+
+class Dial(NamedTuple):
+    """Please dial this address now, and tell the result."""
+
+    address: Address
+    expected: NodeId | None
+    "Who must be there; None for an address that the user gave."
+
+
+class _Place:
+    """One address of one target."""
+
+    __slots__ = ("in_flight", "succeeded_at")
+
+    def __init__(self) -> None:
+        self.in_flight = False
+        self.succeeded_at: float | None = None
+
+
+class _Target:
+    """A node, or an address given by the user: dialed in rounds."""
+
+    __slots__ = (
+        "added_at",
+        "brief",
+        "due_at",
+        "failures",
+        "gone_until",
+        "linked_at",
+        "lost_at",
+        "node",
+        "places",
+        "remote_host",
+        "static",
+    )
+
+    def __init__(self, node: NodeId | None, *, static: bool, now: float) -> None:
+        self.node = node
+        "Of a static address: whom we met there last."
+        self.static = static
+        self.places: dict[Address, _Place] = {}
+        self.added_at = now
+        self.due_at = now
+        self.failures = 0
+        "Rounds without a link, in a row."
+        self.brief = 0
+        "Links that ended soon, in a row."
+        self.linked_at: float | None = None
+        self.lost_at: float | None = None
+        "When its link was lost; None while it is linked or was never."
+        self.gone_until = 0.0
+        "Until then a refused connection means that the process is gone."
+        self.remote_host = ""
+        "Where the lost link led."
+
+    @property
+    def in_flight(self) -> bool:
+        return any(place.in_flight for place in self.places.values())
+
+    @property
+    def succeeded(self) -> bool:
+        return any(place.succeeded_at is not None for place in self.places.values())
+
+
+class Candidates:
+    """Every address heard of, and when to dial it next."""
+
+    def __init__(
+        self, *, me: NodeId, config: DiscoveryConfig, only_peers: bool, rng: Random, now: float
+    ) -> None:
+        """`only_peers`: the user's addresses are dialed and nothing else."""
+        self._me = me
+        self._config = config
+        self._only_peers = only_peers
+        self._rng = rng
+        self._targets: dict[NodeId | Address, _Target] = {}
+        self._linked: dict[NodeId, None] = {}
+        for text in config.peers:
+            self.add(Source.STATIC, Address.parse(text), None, now=now)
+
+    # Inputs.
+
+    def add(
+        self, source: Source, address: Address, node: NodeId | None = None, *, now: float
+    ) -> bool:
+        """Hear of an address; True if it is new and will be dialed."""
+        static = source is Source.STATIC
+        if node == self._me or address.port == 0 or address.is_unspecified:
+            return False
+        if not static and (self._only_peers or node is None):
+            return False
+        key: NodeId | Address = address if node is None else node
+        target = self._targets.get(key)
+        if target is None:
+            self._make_room()
+            target = self._targets[key] = _Target(node, static=static, now=now)
+        elif address in target.places:
+            if source in (Source.BEACON, Source.STATE_DIRECTORY):
+                # It is alive now: what has failed before says little.
+                target.failures = min(target.failures, 1)
+                target.due_at = min(target.due_at, now + self._config.redial_first_s)
+            return False
+        if len(target.places) >= ADDRESSES_PER_NODE_MAX:
+            self._forget_one(target)
+        target.places[address] = _Place()
+        target.due_at = now
+        return True
+
+    def linked(self, node: NodeId, address: Address | None = None, *, now: float) -> None:
+        """A link to this node is up; with the address it was dialed at, if we dialed."""
+        self._linked[node] = None
+        for target in self._of(node):
+            target.failures = 0
+            target.linked_at = now
+            target.lost_at = None
+            target.gone_until = 0.0
+            if address in target.places:
+                target.places[address].succeeded_at = now
+
+    def lost(self, node: NodeId, *, cause: str, remote_host: str, now: float) -> None:
+        """The link to this node ended.
+
+        `reset` means without a word, as when a process is killed.
+        """
+        self._linked.pop(node, None)
+        for target in self._of(node):
+            lived_s = STABLE_S if target.linked_at is None else now - target.linked_at
+            target.brief = 0 if lived_s >= STABLE_S else target.brief + 1
+            target.lost_at = now
+            target.remote_host = remote_host
+            target.gone_until = now + GONE_WITHIN_S if cause == RESET else 0.0
+            if cause in _INNOCENT and target.brief <= 1:
+                target.due_at = now + LOST_FIRST_S
+            else:
+                # Links that come up and end again at once are a refusal, whatever they are called.
+                target.due_at = now + self._backoff_s(max(1, target.brief))
+
+    def result(
+        self, dial: Dial, outcome: Outcome, node: NodeId | None = None, *, now: float
+    ) -> NodeId | None:
+        """A dial has ended. Returns a node whose process is gone, as this result proves."""
+        target = self._targets.get(dial.address if dial.expected is None else dial.expected)
+        place = target.places.get(dial.address) if target is not None else None
+        if target is None or place is None:
+            return None
+        place.in_flight = False
+        if target.static and node is not None:
+            target.node = node
+        if outcome is Outcome.UP:
+            place.succeeded_at = now
+        gone = self._proves_gone(target, dial.address, place, outcome, now)
+        if not target.in_flight:
+            self._plan(target, outcome, now)
+        return gone
+
+    # Outputs.
+
+    def next_deadline(self) -> float | None:
+        """When `due` has something; None while nobody is to be dialed."""
+        return min((t.due_at for t in self._targets.values() if self._is_wanted(t)), default=None)
+
+    def due(self, *, now: float) -> list[Dial]:
+        """What to dial now: all addresses of each node whose time has come, best first."""
+        dials: list[Dial] = []
+        for target in self._targets.values():
+            if target.due_at > now or not self._is_wanted(target):
+                continue
+            expected = None if target.static else target.node
+            known = sorted(target.places.items(), key=_best_first)
+            for address, place in known:
+                place.in_flight = True
+                dials.append(Dial(address, expected))
+        return dials
+
+    def addresses_of(self, node: NodeId) -> tuple[Address, ...]:
+        """What is known of one node, best first."""
+        places = {a: p for target in self._of(node) for a, p in target.places.items()}
+        return tuple(address for address, _ in sorted(places.items(), key=_best_first))
+
+    # Rules.
+
+    def _of(self, node: NodeId) -> list[_Target]:
+        own = self._targets.get(node)
+        static = [t for t in self._targets.values() if t.static and t.node == node]
+        return static if own is None else [own, *static]
+
+    def _is_wanted(self, target: _Target) -> bool:
+        if target.in_flight or not target.places:
+            return False
+        return target.node is None or target.node not in self._linked
+
+    def _proves_gone(
+        self, target: _Target, address: Address, place: _Place, outcome: Outcome, now: float
+    ) -> NodeId | None:
+        """The machine that the link led to answers, and says that nobody listens."""
+        if outcome is not Outcome.NOBODY or now > target.gone_until or target.node is None:
+            return None
+        if place.succeeded_at is None and address.host != target.remote_host:
+            return None
+        for other in self._of(target.node):
+            other.gone_until = 0.0
+        return target.node
+
+    def _plan(self, target: _Target, outcome: Outcome, now: float) -> None:
+        """When the next round begins."""
+        if outcome is Outcome.OURSELF:
+            target.due_at = now + OURSELF_PAUSE_S
+            return
+        if outcome is Outcome.UP:
+            return  # linked, or lost again meanwhile: `lost` has said when
+        just_lost = target.lost_at is not None and now - target.lost_at < LOST_FOR_S
+        if just_lost and target.brief <= 1:
+            target.due_at = now + self._rng.uniform(*LOST_PAUSE_S)
+            return
+        target.due_at = now + self._backoff_s(max(target.failures, target.brief))
+        target.failures = min(target.failures + 1, _DOUBLINGS_MAX)
+
+    def _backoff_s(self, failures: int) -> float:
+        return backoff_s(
+            failures,
+            first_s=self._config.redial_first_s,
+            max_s=self._config.redial_max_s,
+            rng=self._rng,
+        )
+
+    def _make_room(self) -> None:
+        if len(self._targets) < NODES_MAX:
+            return
+        # Those that never answered go first, the oldest of them; what the user gave stays.
+        key = min(
+            (key for key, target in self._targets.items() if not target.static),
+            key=lambda key: (self._targets[key].succeeded, self._targets[key].added_at),
+            default=None,
+        )
+        if key is not None:
+            del self._targets[key]
+
+    def _forget_one(self, target: _Target) -> None:
+        """The address of a node that answered longest ago, or never, gives way to a new one."""
+        idle = [a for a, place in target.places.items() if not place.in_flight]
+        if idle:
+            oldest = min(idle, key=lambda a: target.places[a].succeeded_at or float("-inf"))
+            del target.places[oldest]
+
+
+def backoff_s(failures: int, *, first_s: float, max_s: float, rng: Random) -> float:
+    """A random wait up to a bound that doubles with each failure in a row."""
+    bound_s = min(max_s, first_s * 2.0 ** min(failures, _DOUBLINGS_MAX))
+    return max(PAUSE_MIN_S, rng.uniform(0.0, bound_s))
+
+
+def _best_first(item: tuple[Address, _Place]) -> float:
+    """The address that answered last; one that never did comes after, in the order of hearing."""
+    return -(item[1].succeeded_at or 0.0)

@@ -1,0 +1,317 @@
+"""Finding each other: asks every source for addresses and dials what the candidates say.
+
+Owns the beacon sockets and one task for each dial under way. Sources: the user's peers, sibling
+nodes of the state directory, the address book, records, hellos, and beacons on every interface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from typing import Any, Protocol
+
+import structlog
+
+from mreza.address import Address
+from mreza.clock import Clock
+from mreza.config.discovery import DiscoveryConfig
+from mreza.discovery.beacon import BeaconListener, BeaconSpeaker, Ignored
+from mreza.discovery.candidates import Candidates, Dial, Outcome, Source
+from mreza.errors import InvalidAddress, MeshError, NotRunning
+from mreza.ids import NodeId
+from mreza.io.multicast import MulticastSocket
+from mreza.machine import earliest
+from mreza.node.links import DialOutcome, DialResult
+from mreza.security.credentials import Credentials
+from mreza.security.identity import verify
+from mreza.wire.link import Hello
+
+STAGGER_S = 0.05
+"""Head start of each address of a node over the next (happy eyeballs, RFC 8305, with a LAN's
+patience)."""
+DIALS_MAX = 64
+"Dials at a time; the others wait for their turn."
+INTERFACES_EVERY_S = 5.0
+"How often the machine is asked for new interfaces: a cable plugged in is noticed in that time."
+BOOK_SAVED_EVERY_S = 30.0
+
+log = structlog.get_logger("mreza")
+
+_OUTCOMES = {
+    DialOutcome.UP: Outcome.UP,
+    DialOutcome.ALREADY: Outcome.ALREADY,
+    DialOutcome.NOBODY: Outcome.NOBODY,
+    DialOutcome.UNREACHABLE: Outcome.FAILED,
+    DialOutcome.REFUSED: Outcome.FAILED,
+    DialOutcome.OURSELF: Outcome.OURSELF,
+}
+
+
+class Dialer(Protocol):
+    """What makes links; `mreza.node.links.Links` does."""
+
+    async def dial(self, address: Address, *, expected: NodeId | None = None) -> DialResult: ...
+    def has(self, peer: NodeId) -> bool: ...
+
+
+class Book(Protocol):
+    """Addresses kept over restarts; `mreza.node.address_book.AddressBook` is one."""
+
+    def addresses(self) -> Mapping[NodeId, Iterable[str]]: ...
+    def learn(self, node: NodeId, addresses: tuple[str, ...], *, wall: float) -> None: ...
+    def save(self) -> bool: ...
+
+
+Siblings = Callable[[], Iterable[tuple[NodeId, Iterable[str]]]]
+"Running nodes of the same state directory and where they listen."
+
+
+class Discovery:
+    """Dials whoever should be linked, until closed."""
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        config: DiscoveryConfig,
+        only_peers: bool,
+        links: Dialer,
+        hello: Callable[[], Hello],
+        port: Callable[[], int],
+        clock: Clock,
+        rng: Random,
+        gone: Callable[[NodeId], None],
+        siblings: Siblings | None = None,
+        book: Book | None = None,
+    ) -> None:
+        """`hello` and `port` say what beacons say; `gone` is told of peers whose process ended."""
+        self._me = credentials.node_id
+        self._config = config
+        self._only_peers = only_peers
+        self._links = links
+        self._hello = hello
+        self._port = port
+        self._clock = clock
+        self._gone = gone
+        self._siblings = None if only_peers else siblings
+        self._book = book if config.address_book else None
+        now = clock.monotonic()
+        self.candidates = Candidates(
+            me=self._me, config=config, only_peers=only_peers, rng=rng, now=now
+        )
+        self._speaker = BeaconSpeaker(
+            mesh=credentials.mesh,
+            public_key=credentials.identity.public_key,
+            sign=credentials.identity.sign,
+            interval_s=config.beacon_interval_s,
+            now=now,
+        )
+        self._listener = BeaconListener(me=self._me, mesh=credentials.mesh, verify=verify)
+        self._sockets: list[MulticastSocket] = []
+        self._dials: dict[asyncio.Task[DialResult], Dial] = {}
+        self._places = asyncio.Semaphore(DIALS_MAX)
+        self._hosts: dict[NodeId, str] = {}
+        "Where the link to each peer leads."
+        self._siblings_due = now
+        self._interfaces_due = now
+        self._book_due = now + BOOK_SAVED_EVERY_S
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # What the node does.
+
+    def start(self) -> None:
+        """Begin to listen for beacons and to dial."""
+        if self._book is not None and not self._only_peers:
+            for node, texts in self._book.addresses().items():
+                self._add(Source.ADDRESS_BOOK, node, texts)
+        if self._config.lan and not self._only_peers:
+            self._open_sockets()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="discovery")
+
+    async def close(self) -> None:
+        """Stop dialing, close the sockets, save the address book."""
+        tasks: list[asyncio.Task[Any]] = [*self._dials]
+        if self._task is not None:
+            tasks.append(self._task)
+            self._task = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+        self._save_book()
+
+    def link_up(self, peer: NodeId, hello: Hello, address: Address, *, dialed: bool) -> None:
+        """The node has a link to a peer that had none."""
+        self._hosts[peer] = address.host
+        self._learn(Source.HELLO, peer, hello.addresses)
+        now = self._clock.monotonic()
+        self.candidates.linked(peer, address if dialed else None, now=now)
+        for task, dial in self._dials.items():
+            if dial.expected == peer:
+                task.cancel()
+
+    def link_down(self, peer: NodeId, cause: str) -> None:
+        """The only link to a peer ended."""
+        now = self._clock.monotonic()
+        host = self._hosts.pop(peer, "")
+        self.candidates.lost(peer, cause=cause, remote_host=host, now=now)
+        self._wake.set()
+
+    def learned(self, node: NodeId, addresses: Iterable[str]) -> None:
+        """A record says where a member can be dialed."""
+        self._learn(Source.RECORD, node, tuple(addresses))
+
+    @property
+    def beacons_ignored(self) -> dict[Ignored, int]:
+        """Datagrams that were no news, by reason."""
+        return dict(self._listener.ignored)
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """Interfaces on which beacons are said and heard."""
+        return tuple(dict.fromkeys(name for sock in self._sockets for name in sock.interfaces))
+
+    # Rules.
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            now = self._clock.monotonic()
+            self._ask_sources(now)
+            places: dict[NodeId | Address, int] = {}
+            for dial in self.candidates.due(now=now):
+                key = dial.expected or dial.address
+                place = places[key] = places.get(key, -1) + 1
+                self._start_dial(dial, delay_s=place * STAGGER_S)
+            deadline = earliest(
+                self.candidates.next_deadline(),
+                self._siblings_due if self._siblings is not None else None,
+                self._interfaces_due if self._sockets else None,
+                self._speaker.next_deadline() if self._sockets else None,
+                self._book_due,
+            )
+            wait_s = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    def _ask_sources(self, now: float) -> None:
+        if self._siblings is not None and now >= self._siblings_due:
+            self._siblings_due = now + self._config.state_poll_s
+            self._ask_siblings()
+        if self._sockets:
+            if now >= self._interfaces_due:
+                self._interfaces_due = now + INTERFACES_EVERY_S
+                for sock in self._sockets:
+                    sock.join_interfaces()
+            self._speak(now)
+        if now >= self._book_due:
+            self._book_due = now + BOOK_SAVED_EVERY_S
+            self._save_book()
+
+    def _ask_siblings(self) -> None:
+        assert self._siblings is not None  # noqa: S101 - the caller looked
+        try:
+            found = list(self._siblings())
+        except (MeshError, OSError) as error:
+            log.warning("state_directory_unreadable", error=str(error))
+            return
+        for node, addresses in found:
+            self._add(Source.STATE_DIRECTORY, node, addresses)
+
+    def _start_dial(self, dial: Dial, *, delay_s: float) -> None:
+        name = f"dial {dial.address}"
+        task = asyncio.get_running_loop().create_task(self._dial(dial, delay_s), name=name)
+        self._dials[task] = dial
+        # In the callback, because a task that is cancelled at once never runs its `finally`.
+        task.add_done_callback(self._dial_ended)
+
+    async def _dial(self, dial: Dial, delay_s: float) -> DialResult:
+        await asyncio.sleep(delay_s)
+        async with self._places:
+            if dial.expected is not None and self._links.has(dial.expected):
+                return DialResult(DialOutcome.ALREADY, dial.expected)
+            return await self._links.dial(dial.address, expected=dial.expected)
+
+    def _dial_ended(self, task: asyncio.Task[DialResult]) -> None:
+        dial = self._dials.pop(task)
+        result = DialResult(DialOutcome.ALREADY, dial.expected)
+        if not task.cancelled():
+            error = task.exception()
+            if error is None:
+                result = task.result()
+            elif not isinstance(error, NotRunning):
+                log.error("dial_failed", address=str(dial.address), exc_info=error)
+                result = DialResult(DialOutcome.UNREACHABLE, dial.expected)
+        gone = self.candidates.result(
+            dial, _OUTCOMES[result.outcome], result.peer, now=self._clock.monotonic()
+        )
+        self._wake.set()
+        if gone is not None:
+            self._gone(gone)
+
+    def _learn(self, source: Source, node: NodeId, texts: tuple[str, ...]) -> None:
+        if node == self._me:
+            return
+        self._add(source, node, texts)
+        if self._book is not None:
+            self._book.learn(node, texts, wall=self._clock.wall())
+
+    def _add(self, source: Source, node: NodeId, texts: Iterable[str]) -> None:
+        now = self._clock.monotonic()
+        for text in texts:
+            with contextlib.suppress(InvalidAddress):
+                if self.candidates.add(source, Address.parse(text), node, now=now):
+                    self._wake.set()
+
+    def _save_book(self) -> None:
+        if self._book is None:
+            return
+        try:
+            self._book.save()
+        except (MeshError, OSError) as error:
+            log.warning("address_book_not_saved", error=str(error))
+
+    # Beacons.
+
+    def _open_sockets(self) -> None:
+        for group in (self._config.beacon_group, self._config.beacon_group6):
+            try:
+                sock = MulticastSocket(
+                    group, self._config.beacon_port, received=self._beacon_received
+                )
+            except (OSError, NotImplementedError) as error:
+                log.info("no_lan_discovery", group=group, error=str(error))
+                continue
+            self._sockets.append(sock)
+
+    def _speak(self, now: float) -> None:
+        if now < self._speaker.next_deadline():
+            return
+        hello = self._hello()
+        data = self._speaker.speak(
+            epoch=hello.epoch,
+            port=self._port(),
+            addresses=hello.addresses,
+            now=now,
+            wall=self._clock.wall(),
+        )
+        for sock in self._sockets:
+            if data is not None:
+                sock.send(data)
+
+    def _beacon_received(self, data: bytes, host: str) -> None:
+        now = self._clock.monotonic()
+        heard = self._listener.receive(data, now=now)
+        if heard is None:
+            return
+        # Where it came from is the address most likely to work.
+        for address in (Address(host, heard.port), *heard.addresses):
+            self.candidates.add(Source.BEACON, address, heard.node, now=now)
+        if not self._links.has(heard.node):
+            self._wake.set()
