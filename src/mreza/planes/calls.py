@@ -1,0 +1,535 @@
+"""The requester's side of calls: given to a worker, given to another, resolved once.
+
+A call ends at its deadline at the latest. Before that it waits while nobody offers its process or
+no path leads to its node, and goes elsewhere when a worker refuses it or, if it may run twice, is
+lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mreza.balancing.balancer import Balancer
+from mreza.balancing.endpoint import Lease
+from mreza.config.mesh import MeshConfig
+from mreza.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    DecodeError,
+    MeshError,
+    NoRoute,
+    NoSuchProcess,
+    OutboxFull,
+    Overloaded,
+    PayloadError,
+    RemoteError,
+    WorkerLost,
+)
+from mreza.ids import NodeId
+from mreza.planes.deadlines import Deadlines
+from mreza.planes.effects import Resolve
+from mreza.processes.handlers import Registry, idempotent_offer
+from mreza.qos import Priority
+from mreza.wire.packet import (
+    FAILURE,
+    HEADERS_MAX,
+    REQUEST_TARGET_MAX,
+    Failure,
+    Request,
+    Response,
+    Status,
+)
+
+LOSSES_MAX = 3
+"Work that so many workers did not survive is not given to another: it may be what kills them."
+HEADER_BYTES_MAX = 8 * 1024
+_TIMEOUT_MS_MAX = 2**31 - 1
+
+
+class SendRequest(msgspec.Struct, frozen=True):
+    """Have a node do something."""
+
+    destination: NodeId
+    request: Request
+    priority: int
+
+
+class _Attempt:
+    """A call given to one node."""
+
+    __slots__ = (
+        "call",
+        "idempotent",
+        "lease",
+        "message",
+        "node",
+        "request_id",
+        "run_id",
+        "sent_at",
+    )
+
+    def __init__(
+        self, call: _Call, request_id: int, node: NodeId, lease: Lease | None, sent_at: float
+    ) -> None:
+        self.call = call
+        self.request_id = request_id
+        self.node = node
+        self.lease = lease
+        self.sent_at = sent_at
+        self.idempotent = False
+        self.run_id: int | None = None
+        "Of work given to ourselves."
+        self.message: tuple[int, int, int, int] | None = None
+
+
+class _Call:
+    """One call until it is resolved."""
+
+    __slots__ = (
+        "attempts",
+        "call_id",
+        "current",
+        "deadline",
+        "headers",
+        "idempotent",
+        "key",
+        "losses",
+        "node",
+        "payload",
+        "priority",
+        "process",
+        "refused",
+        "retry_after_s",
+        "timeout_s",
+        "to_handler",
+    )
+
+    def __init__(self, call_id: int, process: str, payload: msgspec.Raw) -> None:
+        self.call_id = call_id
+        self.process = process
+        self.payload = payload
+        self.node: NodeId | None = None
+        self.deadline = 0.0
+        self.timeout_s = 0.0
+        self.priority = int(Priority.NORMAL)
+        self.key: str | None = None
+        self.headers: dict[str, str] | None = None
+        self.idempotent = False
+        self.to_handler = False
+        self.attempts: list[_Attempt] = []
+        self.current: _Attempt | None = None
+        "None: it waits for somebody who could do it."
+        self.losses = 0
+        self.refused: list[NodeId] = []
+        "Who would not do it; asked again when it restarts or offers anew."
+        self.retry_after_s: float | None = None
+        "The shortest that an overloaded one has named."
+
+    def describe(self) -> str:
+        return "the message" if self.to_handler else f"process {self.process!r}"
+
+
+class Calls:
+    """All calls of this node that are not resolved. Effects: SendRequest, Resolve.
+
+    Calls that wait for a worker keep at most `MessagingConfig.outbox_bytes` of payload; beyond, a
+    call that would have to wait is resolved with OutboxFull.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        offering: Callable[[str], tuple[NodeId, ...]],
+        path_to: Callable[[NodeId], tuple[NodeId, ...]],
+        registry: Registry,
+        balancer: Balancer,
+        config: MeshConfig,
+        effects: list[Any],
+    ) -> None:
+        self._me = me
+        self._offering = offering
+        self._path_to = path_to
+        self._registry = registry
+        self.balancer = balancer
+        self._waiting_limit = config.messaging.outbox_bytes
+        self._effects = effects
+        self._calls: dict[int, _Call] = {}
+        self._attempts: dict[int, _Attempt] = {}
+        "By request id: of every call not resolved, all of its attempts."
+        self._waiting: dict[int, _Call] = {}
+        self._waiting_bytes = 0
+        self._deadlines = Deadlines()
+        self._next_call = 1
+        self._next_request = 1
+
+    # Inputs.
+
+    def call(
+        self,
+        process: str,
+        payload: msgspec.Raw,
+        *,
+        node: NodeId | None,
+        timeout_s: float,
+        priority: int,
+        key: str | None,
+        headers: dict[str, str] | None,
+        idempotent: bool,
+        to_handler: bool,
+        now: float,
+    ) -> int:
+        """Begin a call; a Resolve with its number follows, in any case."""
+        _check(process, node, timeout_s, headers, to_handler=to_handler)
+        call = _Call(self._next_call, "" if to_handler else process, payload)
+        self._next_call += 1
+        call.node, call.key, call.headers = node, key, headers or None
+        call.timeout_s, call.deadline = timeout_s, now + timeout_s
+        call.priority, call.idempotent, call.to_handler = int(priority), idempotent, to_handler
+        self._calls[call.call_id] = call
+        self._deadlines.set(call.call_id, call.deadline)
+        self._place(call, now)
+        return call.call_id
+
+    def cancel(self, call_id: int) -> int | None:
+        """Nobody waits for the outcome any more. The number of our own run that does it, if any."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return None
+        run_id = None if call.current is None else call.current.run_id
+        self._forget(call)
+        return run_id
+
+    def admitted(self, request_id: int, run_id: int) -> None:
+        """We are the worker of this one ourselves."""
+        attempt = self._attempts.get(request_id)
+        if attempt is not None:
+            attempt.run_id = run_id
+
+    def numbered(self, request_id: int, message: tuple[int, int, int, int]) -> None:
+        """The data plane put a request into a batch: (stream epoch, priority, sequence, place)."""
+        attempt = self._attempts.get(request_id)
+        if attempt is not None:
+            attempt.message = message
+
+    def receive(self, source: NodeId, response: Response, *, now: float) -> None:
+        """An answer. One that comes from another node than was asked is not looked at."""
+        attempt = self._attempts.get(response.id)
+        if attempt is None or attempt.node != source:
+            return
+        call = attempt.call
+        if response.status == Status.OK:
+            if attempt.lease is not None:
+                attempt.lease.succeeded(now - attempt.sent_at)
+            self._resolve(call, attempt, result=response.payload)
+        elif attempt is call.current:
+            self._refused(attempt, response.status, _failure(response), now)
+
+    def not_sent(self, request_id: int, error: Exception, *, now: float) -> None:
+        """The data plane did not take a request (its outbox is full): it was never sent."""
+        attempt = self._attempts.get(request_id)
+        if attempt is None or attempt is not attempt.call.current:
+            return
+        call = attempt.call
+        self._end(attempt, error)
+        if isinstance(error, Overloaded) and not call.to_handler and call.node is None:
+            self._elsewhere(call, attempt.node, now, retry_after_s=error.retry_after_s)
+        else:
+            self._resolve(call, attempt, error=error)
+
+    def returned(self, node: NodeId, request_ids: list[int], *, now: float) -> None:
+        """These were on their way to a node that restarted, and go no further."""
+        for request_id in request_ids:
+            attempt = self._attempts.get(request_id)
+            if attempt is not None and attempt is attempt.call.current and attempt.node == node:
+                self._lost(attempt, "restarted", now, gone=False)
+
+    def node_lost(self, node: NodeId, cause: str, *, now: float) -> None:
+        """A member failed or left. A message for it waits: the node may come back and answer."""
+        for attempt in self._given_to(node):
+            if not attempt.call.to_handler:
+                self._lost(attempt, cause, now, gone=True)
+        self.balancer.remove(node)
+
+    def restarted(self, node: NodeId, *, now: float) -> None:
+        """A node has lost its memory, and with it what it was asked."""
+        for call in self._calls.values():
+            if node in call.refused:
+                call.refused.remove(node)
+        for attempt in self._given_to(node):
+            self._lost(attempt, "restarted", now, gone=False)
+        self.offers_changed(now=now)
+
+    def offers_changed(self, *, now: float) -> None:
+        """Offers or routes changed: somebody may be there for calls that wait."""
+        for call in list(self._waiting.values()):
+            if call.refused and not call.to_handler:
+                offering = self._candidates(call.process)
+                call.refused = [node for node in call.refused if node in offering]
+            self._place(call, now)
+
+    def advance(self, *, now: float) -> list[int]:
+        """Resolve calls whose deadline has come. Numbers of our own runs that nobody waits for."""
+        runs: list[int] = []
+        for call_id in self._deadlines.take_due(now=now):
+            call = self._calls[call_id]
+            if call.current is not None and call.current.run_id is not None:
+                runs.append(call.current.run_id)
+            self._resolve(call, call.current, error=self._too_late(call))
+        return runs
+
+    # Outputs.
+
+    def next_deadline(self) -> float | None:
+        return self._deadlines.next()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that nobody could take so far."""
+        return len(self._waiting)
+
+    # Rules.
+
+    def _place(self, call: _Call, now: float) -> None:
+        """Give a call to a node, or let it wait."""
+        choice = self._choose(call)
+        size = len(call.payload)
+        if choice is None:
+            if call.call_id in self._waiting:
+                return
+            if self._waiting_bytes and self._waiting_bytes + size > self._waiting_limit:
+                text = f"{self._waiting_bytes} bytes wait already for nodes that could take them"
+                self._resolve(call, None, error=OutboxFull(text))
+                return
+            self._waiting[call.call_id] = call
+            self._waiting_bytes += size
+            return
+        self._stop_waiting(call)
+        node, lease = choice
+        request_id = self._next_request
+        self._next_request += 1
+        attempt = _Attempt(call, request_id, node, lease, now)
+        attempt.idempotent = self._is_idempotent(call, node)
+        call.current = attempt
+        call.attempts.append(attempt)
+        self._attempts[request_id] = attempt
+        request = Request(
+            id=request_id,
+            target=call.process,
+            payload=call.payload,
+            timeout_ms=max(1, min(round((call.deadline - now) * 1000), _TIMEOUT_MS_MAX)),
+            idempotent=attempt.idempotent,
+            attempt=len(call.attempts),
+            key=call.key or "",
+            headers=call.headers,
+        )
+        self._effects.append(SendRequest(node, request, call.priority))
+
+    def _choose(self, call: _Call) -> tuple[NodeId, Lease | None] | None:
+        if call.to_handler:
+            node = call.node
+            if node is None or node in call.refused:
+                return None
+            return (node, None) if self._can_reach(node) else None
+        candidates = [n for n in self._candidates(call.process) if n not in call.refused]
+        if call.node is not None:
+            return (
+                (call.node, self.balancer.lease_on(call.node)) if call.node in candidates else None
+            )
+        if not candidates:
+            return None
+        lease = self.balancer.acquire(call.key, among=candidates, process=call.process)
+        return lease.node, lease  # type: ignore[return-value]  # one of the candidates
+
+    def _candidates(self, process: str) -> tuple[NodeId, ...]:
+        """Who offers it now; about ourselves nobody knows better than the registry."""
+        offering = self._offering(process)
+        if (self._me in offering) == (process in self._registry):
+            return offering
+        others = tuple(node for node in offering if node != self._me)
+        return (*others, self._me) if process in self._registry else others
+
+    def _can_reach(self, node: NodeId) -> bool:
+        return node == self._me or len(self._path_to(node)) > 0
+
+    def _is_idempotent(self, call: _Call, node: NodeId) -> bool:
+        if call.idempotent or call.to_handler:
+            return call.idempotent
+        spec = self._registry.get(call.process)
+        if spec is not None and spec.idempotent:
+            return True
+        return node in self._offering(idempotent_offer(call.process))
+
+    def _refused(self, attempt: _Attempt, status: int, failure: Failure, now: float) -> None:
+        """The worker answered, and it was not a result."""
+        call = attempt.call
+        error = _error(status, failure, attempt.node, call)
+        self._end(attempt, error)
+        waits_for_it = call.to_handler or call.node is not None
+        if status == Status.CLOSING:
+            # It did not run, and that node takes nothing more in this life.
+            self._elsewhere(call, attempt.node, now)
+        elif status == Status.OVERLOADED and not waits_for_it:
+            self._elsewhere(call, attempt.node, now, retry_after_s=failure.retry_after_ms / 1000)
+        elif status == Status.NO_SUCH_PROCESS and not call.to_handler:
+            self._elsewhere(call, attempt.node, now)
+        elif status == Status.FAILED:
+            self._resolve(call, attempt, failure=failure)
+        else:
+            self._resolve(call, attempt, error=error)
+
+    def _elsewhere(
+        self, call: _Call, refused_by: NodeId, now: float, *, retry_after_s: float | None = None
+    ) -> None:
+        """Ask a node that has not been asked. When all who offer it are full, say so."""
+        call.current = None
+        call.refused.append(refused_by)
+        if retry_after_s is not None:
+            call.retry_after_s = min(retry_after_s, call.retry_after_s or retry_after_s)
+        self._place(call, now)
+        if call.call_id in self._waiting and call.retry_after_s is not None:
+            text = f"every node that offers {call.describe()} is overloaded"
+            error = Overloaded(text, retry_after_s=call.retry_after_s)
+            self._resolve(call, call.attempts[-1], error=error)
+
+    def _lost(self, attempt: _Attempt, cause: str, now: float, *, gone: bool) -> None:
+        """The node that had the call will not answer it."""
+        call = attempt.call
+        text = f"node {attempt.node.short}, which had {call.describe()}, is lost ({cause})"
+        error = WorkerLost(f"{text}; the work may have run", may_have_run=True)
+        self._end(attempt, error)
+        call.current = None
+        call.losses += 1
+        again = call.to_handler or (attempt.idempotent and call.losses < LOSSES_MAX)
+        if not again:
+            self._resolve(call, attempt, error=error)
+            return
+        if gone:
+            call.refused.append(attempt.node)
+        self._place(call, now)
+
+    def _given_to(self, node: NodeId) -> list[_Attempt]:
+        return [
+            call.current
+            for call in self._calls.values()
+            if call.current is not None and call.current.node == node
+        ]
+
+    def _too_late(self, call: _Call) -> MeshError:
+        after = f"in {call.timeout_s:g} s"
+        attempt = call.current
+        pinned = call.node
+        if call.to_handler and pinned is not None and not self._can_reach(pinned):
+            text = f"no path to node {pinned.short} was found {after}"
+            return NoRoute(text + ("; the message may have arrived" if call.attempts else ""))
+        if attempt is not None:
+            return DeadlineExceeded(
+                f"node {attempt.node.short} did not answer {call.describe()} {after}; "
+                "it may have run"
+            )
+        if call.to_handler:
+            return DeadlineExceeded(f"the message was not taken {after}")
+        if pinned is None:
+            return NoSuchProcess(f"no reachable node offered {call.describe()} {after}")
+        if self._can_reach(pinned):
+            return NoSuchProcess(f"node {pinned.short} did not offer {call.describe()} {after}")
+        return NoRoute(f"no path to node {pinned.short} was found {after}")
+
+    def _end(self, attempt: _Attempt, error: Exception) -> None:
+        if attempt.lease is not None:
+            attempt.lease.failed(error)
+
+    def _resolve(
+        self,
+        call: _Call,
+        attempt: _Attempt | None,
+        *,
+        result: msgspec.Raw | None = None,
+        failure: Failure | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        node = None if attempt is None else attempt.node
+        path: tuple[NodeId, ...] = ()
+        if node is not None:
+            path = (self._me,) if node == self._me else self._path_to(node)
+        self._effects.append(
+            Resolve(
+                call_id=call.call_id,
+                node=node,
+                attempts=len(call.attempts),
+                result=result,
+                failure=failure,
+                error=error,
+                message=None if attempt is None else attempt.message,
+                path=path,
+            )
+        )
+        self._forget(call)
+
+    def _forget(self, call: _Call) -> None:
+        self._stop_waiting(call)
+        del self._calls[call.call_id]
+        self._deadlines.discard(call.call_id)
+        for attempt in call.attempts:
+            del self._attempts[attempt.request_id]
+            if attempt.lease is not None:
+                attempt.lease.released()
+
+    def _stop_waiting(self, call: _Call) -> None:
+        if self._waiting.pop(call.call_id, None) is not None:
+            self._waiting_bytes -= len(call.payload)
+
+
+def _check(
+    process: str,
+    node: NodeId | None,
+    timeout_s: float,
+    headers: dict[str, str] | None,
+    *,
+    to_handler: bool,
+) -> None:
+    if to_handler and node is None:
+        raise PayloadError("a DATA message needs destination=, a node's id or name")
+    if not to_handler and not 0 < len(process.encode()) <= REQUEST_TARGET_MAX:
+        raise ConfigError(f"process name {process!r}: must have 1 to {REQUEST_TARGET_MAX} bytes")
+    if not timeout_s > 0:
+        raise ConfigError(f"timeout_s is {timeout_s}: must be above 0")
+    if headers:
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
+        if len(headers) > HEADERS_MAX or size > HEADER_BYTES_MAX:
+            raise PayloadError(
+                f"{len(headers)} headers of {size} bytes; allowed are {HEADERS_MAX} "
+                f"of {HEADER_BYTES_MAX} bytes together"
+            )
+
+
+def _failure(response: Response) -> Failure:
+    try:
+        return FAILURE.decode(response.payload)
+    except DecodeError as error:
+        return Failure(
+            type_name="DecodeError", message=f"the worker's reason is unreadable: {error}"
+        )
+
+
+def _error(status: int, failure: Failure, node: NodeId, call: _Call) -> MeshError:
+    """What a refusal means to the caller, if nobody else can be asked."""
+    text = f"node {node.short}: {failure.message}"
+    match status:
+        case Status.OVERLOADED:
+            return Overloaded(text, retry_after_s=failure.retry_after_ms / 1000)
+        case Status.NO_SUCH_PROCESS:
+            return NoSuchProcess(text)
+        case Status.EXPIRED:
+            return DeadlineExceeded(f"{text} ({call.describe()}, {call.timeout_s:g} s allowed)")
+        case Status.BAD_PAYLOAD:
+            return PayloadError(text)
+        case Status.CLOSING:
+            return WorkerLost(f"{text}; the work did not run", may_have_run=False)
+    return RemoteError(failure.message, type_name=failure.type_name, node=node.short)

@@ -1,0 +1,224 @@
+"""The service plane: calls of ours, work for others, and the short way between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mreza.balancing.balancer import Balancer
+from mreza.config.mesh import MeshConfig
+from mreza.ids import NodeId
+from mreza.machine import earliest
+from mreza.planes.calls import Calls, SendRequest
+from mreza.planes.effects import InboundRequests, InboundResponses, RequestsReturned
+from mreza.planes.work import SendResponse, Work
+from mreza.processes.handlers import Registry
+from mreza.qos import Priority
+from mreza.wire.packet import Failure
+
+__all__ = ["SendRequest", "SendResponse", "ServicePlane"]
+
+
+class ServicePlane:
+    """Effects: SendRequest and SendResponse to other nodes, RunHandler, CancelHandler, Resolve.
+
+    The driver answers each RunHandler with `finished` once its handler has ended, cancelled or not,
+    and tells `not_sent` when the data plane raises for a SendRequest.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        instance: int,
+        offering: Callable[[str], tuple[NodeId, ...]],
+        path_to: Callable[[NodeId], tuple[NodeId, ...]],
+        config: MeshConfig,
+        balancer: Balancer | None = None,
+        stream_epoch: int = 0,
+    ) -> None:
+        self.me = me
+        self.instance = instance
+        self.registry = Registry()
+        self._stream_epoch = stream_epoch
+        self._config = config
+        self._inner: list[Any] = []
+        self._effects: list[Any] = []
+        self._work = Work(registry=self.registry, config=config, effects=self._inner)
+        self._calls = Calls(
+            me=me,
+            offering=offering,
+            path_to=path_to,
+            registry=self.registry,
+            balancer=balancer or _balancer_of(config),
+            config=config,
+            effects=self._inner,
+        )
+
+    @property
+    def balancer(self) -> Balancer:
+        """Who picks workers; may be replaced, work in flight stays with the one before."""
+        return self._calls.balancer
+
+    @balancer.setter
+    def balancer(self, balancer: Balancer) -> None:
+        self._calls.balancer = balancer
+
+    # Inputs: calls of ours.
+
+    def call(
+        self,
+        process: str,
+        payload: msgspec.Raw,
+        *,
+        node: NodeId | None = None,
+        timeout_s: float | None = None,
+        priority: int = Priority.NORMAL,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        idempotent: bool = False,
+        target_is_handler: bool = False,
+        now: float,
+    ) -> int:
+        """Have `process` run on a node that offers it, or `node`'s handler; Resolve follows.
+
+        Raises:
+            ConfigError, PayloadError: what was asked can never be done.
+        """
+        call_id = self._calls.call(
+            process,
+            payload,
+            node=node,
+            timeout_s=self._config.messaging.timeout_s if timeout_s is None else timeout_s,
+            priority=priority,
+            key=key,
+            headers=headers,
+            idempotent=idempotent,
+            to_handler=target_is_handler,
+            now=now,
+        )
+        self._settle(now)
+        return call_id
+
+    def cancel(self, call_id: int, *, now: float) -> None:
+        """Nobody waits for the outcome of a call: there will be no Resolve."""
+        run_id = self._calls.cancel(call_id)
+        if run_id is not None:
+            self._work.cancel(run_id)
+        self._settle(now)
+
+    def receive_responses(self, batch: InboundResponses, *, now: float) -> None:
+        """Answers arrived."""
+        for response in batch.responses:
+            self._calls.receive(batch.source, response, now=now)
+        self._settle(now)
+
+    def requests_returned(self, returned: RequestsReturned, *, now: float) -> None:
+        """Requests of ours are sent no longer, because their destination restarted."""
+        self._calls.returned(returned.destination, returned.request_ids, now=now)
+        self._settle(now)
+
+    def not_sent(self, request_id: int, error: Exception, *, now: float) -> None:
+        """The data plane raised `error` for this request: it was never sent."""
+        self._calls.not_sent(request_id, error, now=now)
+        self._settle(now)
+
+    def numbered(self, request_id: int, message: tuple[int, int, int, int]) -> None:
+        """The data plane numbered a request: (stream epoch, priority, sequence, place)."""
+        self._calls.numbered(request_id, message)
+
+    # Inputs: work for others.
+
+    def receive_requests(self, batch: InboundRequests, *, now: float) -> None:
+        """Requests arrived."""
+        self._work.requester_epoch(batch.source, batch.stream_epoch)
+        for place, request in enumerate(batch.requests):
+            message = (batch.stream_epoch, batch.priority, batch.sequence, place)
+            self._work.admit(batch.source, message, request, now=now)
+        self._settle(now)
+
+    def finished(
+        self, run_id: int, *, result: bytes | None, failure: Failure | None, status: int, now: float
+    ) -> None:
+        """A handler has ended; `result` as msgpack if the status is OK, else `failure`."""
+        self._work.finished(run_id, result=result, failure=failure, status=status, now=now)
+        self._settle(now)
+
+    def close(self, *, now: float) -> None:
+        """Take no more work; who waits is told to go elsewhere."""
+        self._work.close()
+        self._settle(now)
+
+    # Inputs: what happens in the mesh.
+
+    def node_lost(self, node: NodeId, *, cause: str, now: float) -> None:
+        """A member failed, left or was revoked."""
+        self._work.forget(node)
+        self._calls.node_lost(node, cause, now=now)
+        self._settle(now)
+
+    def peer_restarted(self, node: NodeId, *, same_process: bool, now: float) -> None:
+        """A node has another epoch; if it is the same process it still knows what it was asked."""
+        if not same_process:
+            self._calls.restarted(node, now=now)
+            self._settle(now)
+
+    def offers_changed(self, *, now: float) -> None:
+        """Somebody's offers (ours, too) or routes changed."""
+        self._work.registry_changed()
+        self._calls.offers_changed(now=now)
+        self._settle(now)
+
+    def advance(self, *, now: float) -> None:
+        """Resolve what is too late."""
+        for run_id in self._calls.advance(now=now):
+            self._work.cancel(run_id)
+        self._work.advance(now=now)
+        self._settle(now)
+
+    # Outputs.
+
+    def next_deadline(self) -> float | None:
+        return earliest(self._calls.next_deadline(), self._work.next_deadline())
+
+    def drain(self) -> list[Any]:
+        """The effects for the driver, in order."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Gauges, and requests turned away since the start."""
+        return {
+            "calls_in_flight": len(self._calls),
+            "calls_waiting": self._calls.waiting,
+            "work_running": self._work.running,
+            "work_waiting": self._work.waiting,
+            "work_refused": self._work.refused,
+        }
+
+    # Rules.
+
+    def _settle(self, now: float) -> None:
+        """Carry what is between us and ourselves; the rest is for the driver."""
+        while self._inner:
+            effects, self._inner[:] = self._inner[:], []
+            for effect in effects:
+                match effect:
+                    case SendRequest(destination, request, priority) if destination == self.me:
+                        message = (self._stream_epoch, priority, request.id, 0)
+                        self._calls.numbered(request.id, message)
+                        run_id = self._work.admit(self.me, message, request, now=now)
+                        if run_id is not None:
+                            self._calls.admitted(request.id, run_id)
+                    case SendResponse(destination, response) if destination == self.me:
+                        self._calls.receive(self.me, response, now=now)
+                    case _:
+                        self._effects.append(effect)
+
+
+def _balancer_of(config: MeshConfig) -> Balancer:
+    balancer = config.load_balancer
+    return Balancer(strategy=balancer.strategy, threshold=balancer.threshold)
