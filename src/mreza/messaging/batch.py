@@ -1,13 +1,17 @@
-"""Messages that wait together, and the numbered packet that carries them. Both are of the hot path:
-slotted, not frozen."""
+"""Messages that wait together, and the numbered packet that carries them.
+
+Both are of the hot path: slotted, not frozen.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from mreza.ids import NodeId
+from mreza.messaging.fragments import cut, piece_bytes
 from mreza.messaging.requests import aged, latest_s
 from mreza.qos import Delivery
 from mreza.wire.codec import ENCODER
@@ -27,8 +31,7 @@ FLAGS = {
 
 
 class Batch:
-    """Messages of one kind for one inbox. Grows while it waits; its body is made once, when it is
-    first sent."""
+    """Messages of one kind for one inbox. Grows while it waits; encoded once, when first sent."""
 
     __slots__ = (
         "accepts",
@@ -69,8 +72,7 @@ class Batch:
         return bool(self.flags & PacketFlag.RELIABLE)
 
     def waits(self, now: float) -> None:
-        """It could not be sent at once: from here on its requests age, and others start a batch of
-        their own."""
+        """It could not be sent at once: its requests age from here on, and no other joins them."""
         self.since = now
         if self.kind is not PacketKind.DATA:
             self.accepts = None
@@ -138,6 +140,26 @@ class Flight:
         self.next_hop: NodeId | None = None
         self.base_told = 0
         "The base that its first transmission told the receiver."
+
+
+class Cutting:
+    """A body larger than a packet, on its way out piece by piece."""
+
+    def __init__(self, batch: Batch, body: bytes, *, transfer: int) -> None:
+        self.batch = batch
+        self.piece_bytes = piece_bytes(len(body))
+        self._pieces: Iterator[tuple[Fragment, memoryview]] = cut(body, transfer=transfer)
+        self._left = len(body)
+        self.cost_left = batch.cost
+
+    def next(self, sequence: int) -> tuple[Flight, bool]:
+        """The next piece, and whether it was the last."""
+        fragment, piece = next(self._pieces)
+        self._left -= len(piece)
+        cost = min(self.cost_left, len(piece)) if self._left else self.cost_left
+        self.cost_left -= cost
+        flight = Flight(self.batch, piece, sequence=sequence, cost=cost, fragment=fragment)
+        return flight, not self._left
 
 
 def response_bytes(payload: msgspec.Raw) -> int:

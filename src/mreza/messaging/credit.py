@@ -1,8 +1,7 @@
-"""Credit: how much a sender may have waiting in one inbox (absolute positions, as QUIC's MAX_DATA,
-RFC 9000, 4.1).
+"""Credit: how much a sender may have waiting in one inbox, as an absolute byte position.
 
-Differs from QUIC: a message may start while any credit is left, so a single one larger than the
-whole window passes; and bytes of batches that were lost for ever count as consumed, so nothing
+As QUIC's MAX_DATA (RFC 9000, section 4.1), but a message may start while any credit is left, so a
+single one larger than the window passes; and batches lost for ever count as consumed, so nothing
 leaks.
 """
 
@@ -80,7 +79,7 @@ class ReceiveCredit:
     )
 
     def __init__(self, budget: CreditBudget, *, window_max: int, stale: int = 0) -> None:
-        """`stale`: bytes of an earlier process of that source that are still with their handlers."""
+        """`stale`: bytes of an earlier process of that source, still with their handlers."""
         self.window = min(CREDIT_FIRST_BYTES, window_max)
         self._max = window_max
         self._budget = budget
@@ -104,7 +103,7 @@ class ReceiveCredit:
         return self._waiting < 2 * max(self._max, CREDIT_FIRST_BYTES)
 
     def admit(self, position: int, size: int) -> None:
-        """A batch goes to the inbox."""
+        """A batch goes to the inbox; of size 0, one that only tells where the sender is."""
         self._end = max(self._end, position + size)
         self._waiting += size
 

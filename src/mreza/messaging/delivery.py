@@ -1,5 +1,4 @@
-"""The receiving side of one source: each batch handed over once, in order where asked, acknowledged
-in company.
+"""The receiving side of one source: each batch once, in order where asked, acknowledged in company.
 
 A source is followed under the newest of its epochs. A packet that an older process of it sent is
 refused; the process that spoke last before is remembered, too, so that two clones that take turns
@@ -80,8 +79,7 @@ class Source:
         now: float,
         ack_delay_s: float,
     ) -> tuple[list[Arrival], str]:
-        """A numbered packet: what is to be handed over now, and why the packet itself was refused,
-        if it was."""
+        """A numbered packet: what to hand over now, and why the packet was refused, or ""."""
         inbound = self._inbound(head.stream_epoch, source_epoch)
         if inbound is None:
             return [], "old_stream"
@@ -99,7 +97,7 @@ class Source:
         has_room = credit is None or credit.has_room()
         arrivals, reason = stream.receive(head, body, has_room=has_room, now=now)
         if reason == "":
-            if credit is not None and stream.completed:
+            if credit is not None:
                 credit.admit(head.position, stream.completed)
             self._unacked += 1
             self._unacked_bytes += len(body)
@@ -114,7 +112,7 @@ class Source:
         return arrivals, reason
 
     def consumed(self, inbox: int, size: int, *, now: float) -> bool:
-        """A handler is done with that many bytes; True if the source should hear of its new credit."""
+        """A handler is done with that many bytes; True if the source should hear of it."""
         credit = self._credits.get(inbox)
         if credit is None or not credit.consumed(size, now=now):
             return False
@@ -153,8 +151,7 @@ class Source:
         return None if self._current is None else self._current.stream_epoch
 
     def take_acks(self, *, epoch: int, now: float) -> tuple[Ack, ...]:
-        """All there is to tell, for a packet sealed for this epoch of the source; then nothing is
-        owed.
+        """All there is to tell, for a packet sealed for this epoch of the source.
 
         Numbers of one process must never reach another one, which would take them for its own:
         nothing is told to an epoch under which the streams have not been heard.
@@ -187,8 +184,7 @@ class Source:
     def _inbound(self, stream_epoch: int, source_epoch: int) -> Inbound | None:
         current = self._current
         if current is not None and current.stream_epoch == stream_epoch:
-            if source_epoch > self.newest_epoch:
-                self.newest_epoch = source_epoch
+            self.newest_epoch = max(self.newest_epoch, source_epoch)
             return current
         if source_epoch < self.newest_epoch:
             return None

@@ -1,5 +1,4 @@
-"""Bodies larger than one envelope: cut into pieces, put together again from any order, within
-bounds.
+"""Bodies larger than one envelope: cut into pieces, put together from any order, within bounds.
 
 Every piece is a numbered packet of its own and is acknowledged as soon as it is stored here, so a
 body is never held twice on either side: the sender's pieces are views of it, and the receiver
@@ -35,8 +34,10 @@ def cut(body: bytes, *, transfer: int) -> Iterator[tuple[Fragment, memoryview]]:
 
 
 class ReassemblyBudget:
-    """Bytes that unfinished bodies may take, in total and for one source. Reserved whole at the
-    first piece, so that two bodies can never wait for each other's memory."""
+    """Bytes that unfinished bodies may take, in total and for one source.
+
+    Reserved whole at the first piece, so that two bodies never wait for each other's memory.
+    """
 
     def __init__(self, *, total: int, per_source: int) -> None:
         self._total = total

@@ -73,7 +73,7 @@ class ReceivedMessage(Generic[T]):
 
     __slots__ = ("_batch", "_place", "headers", "payload", "priority", "source")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - built once a message: keywords would cost as much as the rest
         self,
         source: NodeId,
         payload: T,
@@ -96,4 +96,4 @@ class ReceivedMessage(Generic[T]):
         return MessageId(self.source, *self._batch, self._place)
 
     def __repr__(self) -> str:
-        return f"ReceivedMessage(source={self.source.short}, id={self.id}, payload={self.payload!r:.80})"
+        return f"ReceivedMessage(id={self.id}, payload={self.payload!r:.80})"

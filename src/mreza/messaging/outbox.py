@@ -45,14 +45,12 @@ class WaitingControl:
 
 
 class Outbox:
-    """What waits for one destination. Full at `outbox_bytes`: then `put` raises, and nothing is
-    dropped."""
+    """What waits for one destination. Full at `outbox_bytes`: then `put` raises."""
 
     def __init__(
         self, destination: NodeId, *, config: MessagingConfig, ready: dict[NodeId, Outbox]
     ) -> None:
-        """`ready` is the owner's table of outboxes with something new; this one enters itself
-        there."""
+        """`ready` is the owner's table of outboxes with something new; this one enters itself."""
         self.destination = destination
         self.waiting = 0
         "Bytes not acknowledged, sent or not."
@@ -79,7 +77,7 @@ class Outbox:
         else:
             payload, size = waiting_form(payload, limit=self._config.payload_max)
         stream = self.streams[priority]
-        batch = None if stream is None else stream.tail
+        batch = None if stream is None else stream.lanes.tail
         if (
             batch is None
             or batch.accepts is not delivery
@@ -129,8 +127,7 @@ class Outbox:
         return sane
 
     def restarted(self) -> list[int]:
-        """The destination lost its memory: requests and responses go, data is sent again; ids of
-        the requests."""
+        """The destination lost its memory: data goes again, the rest goes; ids of the requests."""
         dropped = self.drop(PacketKind.REQUEST, PacketKind.RESPONSE)
         for credit in self._credits.values():
             credit.restart()
@@ -222,13 +219,13 @@ class Outbox:
     ) -> Batch:
         """The last batch of the lane if this fits in, else a new one behind it."""
         stream = self.streams[priority] or self._open_stream(priority)
-        lane = stream.lane(kind, inbox)
+        lane = stream.lanes.lane(kind, inbox)
         is_large = size >= OWN_BATCH_BYTES
         if lane and not is_large:
             last = lane[-1]
             if last.accepts is delivery and last.size + size <= _BATCH_LIMIT:
                 if kind is PacketKind.DATA:
-                    stream.tail = last
+                    stream.lanes.tail = last
                 return last
         if lane:
             lane[-1].accepts = None
@@ -237,7 +234,7 @@ class Outbox:
             batch.accepts = None
         lane.append(batch)
         if kind is PacketKind.DATA:
-            stream.tail = batch
+            stream.lanes.tail = batch
         self.waiting += BATCH_OVERHEAD_BYTES
         self._ready[self.destination] = self
         return batch

@@ -42,8 +42,7 @@ def encode_payload(value: Any, *, limit: int | None = None) -> msgspec.Raw:
 
 
 def waiting_form(payload: Any, *, limit: int) -> tuple[Any, int]:
-    """The payload as it may wait in an outbox, and the bytes that it will take there and on the
-    wire."""
+    """The payload as it may wait in an outbox, and its bytes there and on the wire."""
     kind = type(payload)
     if kind is bytes or (kind is str and payload.isascii()):
         if len(payload) > limit:
@@ -58,7 +57,7 @@ def waiting_form(payload: Any, *, limit: int) -> tuple[Any, int]:
 
 
 def decode_payload(data: bytes | bytearray | memoryview | msgspec.Raw, kind: Any = Any) -> Any:
-    """Read one payload as `kind`, the annotation of a handler; PayloadError says what does not fit."""
+    """Read one payload as `kind`, a handler's annotation; PayloadError says what does not fit."""
     try:
         return _decoder(kind).decode(data)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:

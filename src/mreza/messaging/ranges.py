@@ -1,5 +1,4 @@
-"""Which numbers have been seen: one cumulative number and the runs beyond it (as TCP SACK, RFC
-2018)."""
+"""Which numbers were seen: a cumulative one and the runs beyond it (as TCP SACK, RFC 2018)."""
 
 from __future__ import annotations
 

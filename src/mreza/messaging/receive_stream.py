@@ -1,5 +1,4 @@
-"""Batches of one (source, process, priority): which came, which wait for order or for missing
-pieces."""
+"""Batches of one (source, process, priority): which came, which wait for order or for pieces."""
 
 from __future__ import annotations
 
@@ -30,8 +29,7 @@ class Arrival:
 
 
 class ReceiveStream:
-    """Hands over each batch once. A batch counts as admitted when it is handed over, held or stored
-    here."""
+    """Hands over each batch once; admitted is what was handed over, or is held or stored here."""
 
     def __init__(
         self, source: NodeId, priority: int, *, first: int, reassembly: ReassemblyBudget

@@ -1,8 +1,7 @@
-"""Requests on their way: their time left shrinks while they wait, and one that is too late is not
-sent.
+"""Requests on their way: time left shrinks while they wait; one that is too late is not sent.
 
-Their ids are given by the service plane; here they only say what to hand back when a destination is
-lost.
+Their ids are given by the service plane; here they only say what to hand back when a destination
+is lost.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ _VARIANCE_GAIN = 1 / 4
 
 
 class RoundTrip:
-    """Smoothed time from sending a batch to its acknowledgement, without the receiver's own delay."""
+    """Smoothed time from sending a batch to its acknowledgement, the receiver's delay left out."""
 
     __slots__ = ("_first_s", "_max_s", "least_s", "smoothed_s", "variance_s")
 
@@ -30,14 +30,12 @@ class RoundTrip:
 
     @property
     def likely_s(self) -> float:
-        """By then an acknowledgement is here, unless something was lost; `retransmit_first_s` when
-        unknown."""
+        """By then an acknowledgement is here, unless something was lost."""
         if self.smoothed_s is None:
             return self._first_s
         return self.smoothed_s + 4 * self.variance_s
 
     def timeout_s(self, *, doublings: int = 0) -> float:
-        """Wait before sending again; never shorter than `retransmit_first_s`, doubled for each in
-        vain."""
+        """Wait before sending again: at least `retransmit_first_s`, doubled for each in vain."""
         first = max(self._first_s, self.likely_s)
         return float(min(max(self._max_s, self._first_s), first * 2 ** min(doublings, 16)))

@@ -1,5 +1,4 @@
-"""One direction of one (destination, priority): numbers, window, what is in the air, what must go
-again.
+"""One (destination, priority) on its way out: numbers, window, what is in the air or must go again.
 
 Loss is noticed as in QUIC (RFC 9002): three later transmissions acknowledged, or a timeout that
 doubles. A number stays with its batch for ever; only the order of transmissions says which came
@@ -10,16 +9,16 @@ because below us are TCP links.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from mreza.ids import NodeId
 from mreza.machine import earliest
-from mreza.messaging.batch import EMPTY_BATCH, Batch, Flight
+from mreza.messaging.batch import EMPTY_BATCH, Batch, Cutting, Flight
 from mreza.messaging.credit import SendCredit
-from mreza.messaging.fragments import BODY_MAX, cut, piece_bytes
+from mreza.messaging.fragments import BODY_MAX
+from mreza.messaging.lanes import Lanes
 from mreza.messaging.round_trip import RoundTrip
 from mreza.qos import Delivery, Priority
-from mreza.wire.packet import Ack, Fragment, PacketFlag, PacketKind
+from mreza.wire.packet import Ack, PacketFlag, PacketKind
 
 SPAN_MAX = 1024
 """Numbers between the oldest batch that may still be sent and the newest: four priorities stay
@@ -30,26 +29,6 @@ LOW_QUEUEING_S = 0.05
 "LOW stops growing its window at this queueing delay (DESIGN.md, section 8)."
 HURRY_MIN_S = 0.02
 "After a declared drop, wait at least this long for acknowledgements that are on their way."
-
-
-class _Cutting:
-    """A body larger than a packet, on its way out piece by piece."""
-
-    def __init__(self, batch: Batch, body: bytes, *, transfer: int) -> None:
-        self.batch = batch
-        self.piece_bytes = piece_bytes(len(body))
-        self._pieces: Iterator[tuple[Fragment, memoryview]] = cut(body, transfer=transfer)
-        self._left = len(body)
-        self.cost_left = batch.cost
-
-    def next(self, sequence: int) -> tuple[Flight, bool]:
-        """The next piece, and whether it was the last."""
-        fragment, piece = next(self._pieces)
-        self._left -= len(piece)
-        cost = min(self.cost_left, len(piece)) if self._left else self.cost_left
-        self.cost_left -= cost
-        flight = Flight(self.batch, piece, sequence=sequence, cost=cost, fragment=fragment)
-        return flight, not self._left
 
 
 class SendStream:
@@ -66,16 +45,13 @@ class SendStream:
     ) -> None:
         """`credits_` is shared by all priorities of the destination, by inbox."""
         self.priority = priority
-        self.tail: Batch | None = None
-        "The DATA batch that the next message may join."
+        self.lanes = Lanes(credits_)
         self.freed = 0
         "Cost of what was acknowledged or given up; the outbox takes it away."
         self.expired = 0
         "Requests that were too late to be sent; whoever counts drops takes it away."
         self.retransmitted = 0
-        self._lanes: dict[tuple[PacketKind, int], deque[Batch]] = {}
-        self._credits = credits_
-        self._cutting: _Cutting | None = None
+        self._cutting: Cutting | None = None
         self._flights: dict[int, Flight] = {}
         self._lost: deque[Flight] = deque()
         self._base = 1
@@ -100,13 +76,6 @@ class SendStream:
 
     # Inputs
 
-    def lane(self, kind: PacketKind, inbox: int) -> deque[Batch]:
-        """Batches waiting for one inbox, or of one kind: those that must not overtake each other."""
-        lane = self._lanes.get((kind, inbox))
-        if lane is None:
-            lane = self._lanes[kind, inbox] = deque()
-        return lane
-
     def next_flight(self, *, next_hop: NodeId, now: float) -> Flight | None:
         """The next packet that window and credit allow; it counts as sent over `next_hop`."""
         flight = self._next_lost(now)
@@ -121,7 +90,8 @@ class SendStream:
 
     def acknowledge(self, ack: Ack, *, now: float) -> bool:
         """What the receiver has admitted; False if it speaks of numbers that were never sent."""
-        if not self._could_be(ack):
+        highest = ack.ranges[-1][1] if ack.ranges else ack.cumulative
+        if highest >= self._next:
             return False
         was_limited = self._in_flight * 2 >= self._window
         acked: list[Flight] = []
@@ -162,13 +132,12 @@ class SendStream:
         if self._probe_at is not None and self._probe_at <= now:
             self._probe_at = None
             self._probes += 1
-            self._probe_inbox = self._blocked_inbox()
+            self._probe_inbox = self.lanes.blocked_inbox()
             due = due or self._probe_inbox is not None
         return due
 
     def lose(self, *, unless_over: NodeId | None) -> bool:
-        """All that is in the air by another way than over this neighbor will not arrive; True if
-        any was."""
+        """What is in the air, but for that over one neighbor, is lost; True if any was."""
         any_lost = False
         for flight in list(self._flights.values()):
             if not flight.lost and (unless_over is None or flight.next_hop != unless_over):
@@ -193,30 +162,17 @@ class SendStream:
         if self._cutting is not None and self._cutting.batch.kind in kinds:
             batches[self._cutting.batch] = None
             self._stop_cutting()
-        for (kind, _), lane in self._lanes.items():
-            if kind in kinds:
-                for batch in lane:
-                    batches[batch] = None
-                    self.freed += batch.cost
-                lane.clear()
-        if PacketKind.DATA in kinds:
-            self.tail = None
+        for batch in self.lanes.drop(kinds):
+            batches[batch] = None
+            self.freed += batch.cost
         self._advance_base()
         return [number for batch in batches for number in batch.ids()]
 
     def waits(self, *, now: float) -> None:
         """What is left after a flush waits: requests age, and those too late go."""
-        for (kind, _), lane in self._lanes.items():
-            if kind is PacketKind.DATA:
-                continue
-            while lane and lane[0].deadline is not None and lane[0].deadline <= now:
-                batch = lane.popleft()
-                self.expired += len(batch.items)
-                self.freed += batch.cost
-            for batch in reversed(lane):
-                if batch.since is not None:
-                    break
-                batch.waits(now)
+        for batch in self.lanes.age(now=now):
+            self.expired += len(batch.items)
+            self.freed += batch.cost
 
     # Outputs
 
@@ -232,7 +188,7 @@ class SendStream:
     @property
     def is_idle(self) -> bool:
         """Nothing waits and nothing is in the air."""
-        return not (self._flights or self._cutting or any(self._lanes.values()))
+        return not (self._flights or self._cutting or self.lanes)
 
     def next_deadline(self) -> float | None:
         return earliest(self._timeout_at, self._hurry_at, self._probe_at)
@@ -240,7 +196,7 @@ class SendStream:
     # Rules: what goes next.
 
     def _fits(self, size: int) -> bool:
-        return not self._in_flight or self._in_flight + size <= self._window
+        return not self._in_flight or self._in_flight + min(size, BODY_MAX) <= self._window
 
     def _next_lost(self, now: float) -> Flight | None:
         while self._lost:
@@ -271,10 +227,10 @@ class SendStream:
                 self.freed += batch.cost
                 continue
             if batch.kind is PacketKind.DATA:
-                batch.position = self._credits[batch.inbox].take(len(body))
+                batch.position = self.lanes.credit(batch.inbox).take(len(body))
             if len(body) <= BODY_MAX:
                 return self._number(Flight(batch, body, sequence=self._next, cost=batch.cost))
-            self._cutting = _Cutting(batch, body, transfer=self._next)
+            self._cutting = Cutting(batch, body, transfer=self._next)
         if not self._fits(self._cutting.piece_bytes):
             return None
         flight, is_last = self._cutting.next(self._next)
@@ -283,26 +239,16 @@ class SendStream:
         return self._number(flight)
 
     def _next_batch(self, now: float) -> Batch | None:
-        """Take the next waiting batch; lanes with one share the window in turn."""
-        blocked = False
-        for key, lane in self._lanes.items():
-            if not lane:
-                continue
-            batch = lane[0]
-            if not self._fits(min(batch.size, BODY_MAX)):
-                return None
-            if batch.kind is PacketKind.DATA and not self._credit(batch.inbox).is_open:
-                blocked = True
-                continue
-            lane.popleft()
-            if batch is self.tail:
-                self.tail = None
-            if len(self._lanes) > 1:
-                self._lanes[key] = self._lanes.pop(key)
-            return batch
-        if blocked and not self._flights and self._probe_at is None and self._probe_inbox is None:
+        batch = self.lanes.take(self._fits)
+        if (
+            batch is None
+            and not self._flights
+            and self._probe_at is None
+            and self._probe_inbox is None
+            and self.lanes.blocked_inbox() is not None
+        ):
             self._probe_at = now + self._round_trip.timeout_s(doublings=self._probes)
-        return None
+        return batch
 
     def _next_empty(self) -> Flight | None:
         """An empty batch, if the receiver must learn our base, or we its credit."""
@@ -314,7 +260,7 @@ class SendStream:
                 return None
             inbox = 0
         batch = Batch(PacketKind.DATA, delivery=Delivery.AT_LEAST_ONCE, inbox=inbox)
-        batch.position = self._credit(inbox).position
+        batch.position = self.lanes.credit(inbox).position
         return self._number(Flight(batch, EMPTY_BATCH, sequence=self._next, cost=0))
 
     def _number(self, flight: Flight) -> Flight:
@@ -339,28 +285,7 @@ class SendStream:
         if self._timeout_at is None:
             self._timeout_at = now + self._round_trip.timeout_s(doublings=self._doublings)
 
-    def _credit(self, inbox: int) -> SendCredit:
-        credit = self._credits.get(inbox)
-        if credit is None:
-            credit = self._credits[inbox] = SendCredit()
-        return credit
-
-    def _blocked_inbox(self) -> int | None:
-        for (kind, inbox), lane in self._lanes.items():
-            if kind is PacketKind.DATA and lane and not self._credit(inbox).is_open:
-                return inbox
-        return None
-
     # Rules: what has arrived, and what has not.
-
-    def _could_be(self, ack: Ack) -> bool:
-        """Only numbers that were sent, in rising runs."""
-        floor = ack.cumulative
-        for first, last in ack.ranges:
-            if not floor < first <= last:
-                return False
-            floor = last
-        return floor < self._next
 
     def _take(self, number: int, acked: list[Flight]) -> None:
         flight = self._flights.pop(number, None)

@@ -31,8 +31,7 @@ class Timers(Generic[K]):
             heapq.heappush(self._heap, (at, next(self._order), key))
 
     def due(self, deadline_of: Callable[[K], float | None], *, now: float) -> list[K]:
-        """The keys whose deadline has come, in order; the others are looked at again when theirs
-        comes."""
+        """The keys whose deadline has come, in order; of the others, the look is put off."""
         due: list[K] = []
         while self._heap and self._heap[0][0] <= now:
             at, _, key = heapq.heappop(self._heap)

@@ -1,5 +1,4 @@
-"""Honest loss is declared: a node that drops an envelope on its way tells the source, many drops in
-one word."""
+"""Honest loss is declared: who drops an envelope on its way tells the source, many in one word."""
 
 from __future__ import annotations
 

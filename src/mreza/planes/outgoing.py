@@ -1,5 +1,4 @@
-"""Outboxes of all destinations: which have something to send, which wait for a way, which for a
-deadline."""
+"""Outboxes of all destinations: which have something to send, which wait, and for what."""
 
 from __future__ import annotations
 

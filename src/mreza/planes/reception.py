@@ -1,5 +1,4 @@
-"""The incoming half of the data plane: an envelope for us is opened, its packet admitted, its batch
-handed over."""
+"""The incoming half of the data plane: open an envelope, admit its packet, hand over its batch."""
 
 from __future__ import annotations
 
@@ -45,8 +44,7 @@ _NUMBERED = (PacketKind.DATA, PacketKind.REQUEST, PacketKind.RESPONSE)
 
 
 class Reception:
-    """Everything that other nodes' envelopes cause here. A stranger's bytes are counted, never an
-    error."""
+    """What other nodes' envelopes cause here. A stranger's bytes are counted, never an error."""
 
     def __init__(
         self,
@@ -207,6 +205,9 @@ class Reception:
             control = CONTROL.decode(body) if head.kind == PacketKind.CONTROL else None
         except DecodeError:
             self._traffic.drop("bad_packet")
+            return
+        if head.compression:
+            self._traffic.drop("compressed")
             return
         if head.session_seen:
             self._sealing.confirmed(node, head.session_seen)

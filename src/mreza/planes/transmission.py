@@ -39,8 +39,7 @@ class Reach(NamedTuple):
 
 
 class Transmission:
-    """Builds, seals and emits. Every transmission is sealed anew, under the current key and a new
-    counter."""
+    """Builds, seals and emits. Every transmission is sealed anew, under a new counter."""
 
     def __init__(
         self,
@@ -99,7 +98,9 @@ class Transmission:
         head = self.head_of(destination, flight, base=base, epoch=reach.epoch, now=now)
         if flight.transmissions > 1:
             self._traffic.retransmitted += 1
-        return self._emit(destination, reach, head, flight.body, priority, now).session_id
+        return self._emit(
+            destination, reach, head, flight.body, priority=priority, now=now
+        ).session_id
 
     def send_control(
         self, destination: NodeId, reach: Reach, waiting: WaitingControl, *, now: float
@@ -115,8 +116,8 @@ class Transmission:
             reach,
             head,
             CONTROL.encode(control),
-            waiting.priority,
-            now,
+            priority=waiting.priority,
+            now=now,
             kind=waiting.kind,
             hop_limit=waiting.hop_limit,
         )
@@ -134,7 +135,7 @@ class Transmission:
         head = self._head(PacketKind.ACK, source.node, epoch=reach.epoch, now=now)
         if not head.acks:
             return False
-        self._emit(source.node, reach, head, b"", priority, now)
+        self._emit(source.node, reach, head, b"", priority=priority, now=now)
         return True
 
     def send_no_such_key(self, envelope: Envelope, *, now: float) -> None:
@@ -154,8 +155,7 @@ class Transmission:
     def head_of(
         self, destination: NodeId, flight: Flight, *, base: int, epoch: int | None, now: float
     ) -> Head:
-        """The head of a numbered packet, as of now; without an epoch it carries no
-        acknowledgements."""
+        """The head of a numbered packet, as of now; without an epoch, without acknowledgements."""
         batch = flight.batch
         deadline_ms = 0
         if batch.deadline is not None and flight.transmissions > 1:
@@ -200,9 +200,9 @@ class Transmission:
         reach: Reach,
         head: Head,
         body: bytes | memoryview,
+        *,
         priority: int,
         now: float,
-        *,
         kind: int = EnvelopeKind.SEALED,
         hop_limit: int = HOP_LIMIT,
     ) -> Envelope:
