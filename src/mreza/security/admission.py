@@ -23,6 +23,8 @@ from mreza.security.identity import PUBLIC_KEY_BYTES, Identity, check_name, node
 from mreza.security.join_token import TOKEN_ID_BYTES, JoinToken, fingerprint
 from mreza.wire.join import REQUEST_CONTEXT, JoinAnswer, JoinChain, JoinRequest
 
+AUTHORITIES_SHOWN_MAX = 16
+"As many as a JoinChain may hold."
 REFUSALS = {
     "unknown_token": "the authority does not know this token",
     "used": "the token has been used; ask for a new one (`mreza invite`)",
@@ -79,7 +81,8 @@ def join_chain(credentials: Credentials) -> JoinChain:
     """What any member shows a joiner first."""
     own = credentials.chain[1:]
     others = tuple(held.der for held in credentials.authorities if held.der not in own)
-    return JoinChain(mesh=credentials.mesh, root=credentials.roots[0], authorities=own + others)
+    shown = (own + others)[:AUTHORITIES_SHOWN_MAX]
+    return JoinChain(mesh=credentials.mesh, root=credentials.roots[0], authorities=shown)
 
 
 def refusal(code: str) -> JoinAnswer:
@@ -165,7 +168,10 @@ class JoinDesk:
         return authority_id in self._authorities
 
     def decide(self, request: JoinRequest, *, wall: float) -> JoinAnswer:
-        """Grant or refuse. Reads and writes the ledger, so it takes some milliseconds."""
+        """Grant or refuse. Reads and writes the ledger, so it takes some milliseconds.
+
+        Raises StateError if the ledger cannot be read or written; nothing is granted then.
+        """
         authority = self._authorities.get(request.authority_id)
         if authority is None:
             return refusal("no_authority")

@@ -127,7 +127,13 @@ class Authority:
         lifetime_s: float = NODE_LIFETIME_S,
         backdated_s: float = BACKDATED_S,
     ) -> tuple[bytes, bytes]:
-        """Sign a node's raw public key; returns its certificate and the authority's (DER)."""
+        """Sign a node's raw public key; returns its certificate and the authority's (DER).
+
+        Raises StateError when the authority itself has expired.
+        """
+        ends = self._certificate.not_valid_after_utc.timestamp()
+        if wall > ends:
+            raise StateError(f"the authority {self.authority_id.hex()} has expired; make a new one")
         node = node_id_of(public_key)
         subject = x509.Name(
             [
@@ -136,14 +142,13 @@ class Authority:
                 x509.NameAttribute(NameOID.COMMON_NAME, name[:_COMMON_NAME_MAX] or str(node)),
             ]
         )
-        last = min(wall + lifetime_s, self._certificate.not_valid_after_utc.timestamp())
         builder = (
             _builder(
                 subject,
                 self._certificate.subject,
                 Ed25519PublicKey.from_public_bytes(public_key),
                 first=wall - backdated_s,
-                last=last,
+                last=min(wall + lifetime_s, ends),
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(for_authority=False), critical=True)

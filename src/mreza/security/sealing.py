@@ -56,6 +56,7 @@ class Opened:
     """The packet of an envelope that was sealed for us."""
 
     __slots__ = ("plaintext",)
+    __match_args__ = ("plaintext",)
 
     def __init__(self, plaintext: bytes) -> None:
         self.plaintext = plaintext
@@ -71,6 +72,7 @@ class SealRefused:
     """The envelope is not what its source sent, or was here before. Drop and count it."""
 
     __slots__ = ("reason",)
+    __match_args__ = ("reason",)
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
