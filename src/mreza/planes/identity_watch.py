@@ -50,7 +50,7 @@ class IdentityWatch:
         self._raises: list[float] = []
         self._other: _Other | None = None
         self._instances: dict[NodeId, list[tuple[float, int]]] = {}
-        "Recent processes of each peer that changed lately: (first heard, instance)."
+        "Of each peer with a new epoch lately: (when, which process)."
         self._told: dict[NodeId, float] = {}
 
     # Inputs
@@ -82,12 +82,16 @@ class IdentityWatch:
         self._asked_boot = max(self._asked_boot, boot_of(epoch))
 
     def peer_spoke(self, node: NodeId, *, old_instance: int, instance: int, now: float) -> bool:
-        """A peer's process changed. True: two of them take turns (told at most once a minute)."""
+        """A peer has a new epoch. True: two processes take turns (told at most once a minute).
+
+        Restarts bring a new instance each time. An instance that comes back, or raises its epoch
+        again and again, has another one beside it.
+        """
         history = self._instances.setdefault(node, [(now, old_instance)])
         history.append((now, instance))
         history[:] = [entry for entry in history if now < entry[0] + FIGHT_S]
-        instances = [entry[1] for entry in history]
-        if len(instances) <= FIGHT_RAISES or len(dict.fromkeys(instances)) == len(instances):
+        repeated = len(history) - len(dict.fromkeys(entry[1] for entry in history))
+        if len(history) <= FIGHT_RAISES or repeated < FIGHT_RAISES - 1:
             return False
         return self.may_tell(node, now=now)
 

@@ -138,14 +138,14 @@ class Meaning:
         self._effect(PeerRestarted(node, record.epoch, same_process))
         if not same_process:
             self._forget_links_of_former_life(node)
-            if self._watch.peer_spoke(
-                node, old_instance=member.instance, instance=introduction.instance, now=now
-            ):
-                self.announce(
-                    DuplicateIdentityFound(
-                        at=wall, node=node, label=introduction.name, stopped_here=False
-                    )
+        if self._watch.peer_spoke(
+            node, old_instance=member.instance, instance=introduction.instance, now=now
+        ):
+            self.announce(
+                DuplicateIdentityFound(
+                    at=wall, node=node, label=introduction.name, stopped_here=False
                 )
+            )
 
     def _forget_links_of_former_life(self, node: NodeId) -> None:
         links = self._database.get(node, RecordKind.LINKS)

@@ -80,7 +80,6 @@ class OwnRecords:
     def fall_silent(self) -> None:
         """Sign nothing more: this node has left, or must not go on."""
         self.silent = True
-        self._next_at = None
 
     def due(self, *, now: float) -> list[Record]:
         """Sign what has changed or grown old."""
@@ -100,7 +99,7 @@ class OwnRecords:
     # Outputs
 
     def next_deadline(self) -> float | None:
-        return self._next_at
+        return None if self.silent else self._next_at
 
     # Rules
 

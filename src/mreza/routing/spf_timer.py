@@ -10,6 +10,7 @@ delays, which spare CPU and avoid micro-loops.
 from __future__ import annotations
 
 import enum
+import math
 
 from mreza.config.routing import RoutingConfig
 
@@ -35,7 +36,7 @@ class SpfTimer:
         self._learn_until = 0.0
         self._quiet_at = 0.0
         self._due: float | None = None
-        self._last: float | None = None
+        self._last = -math.inf
         "When routes were computed last."
 
     # Inputs
@@ -59,8 +60,7 @@ class SpfTimer:
         """The change just told cannot wait: at most `spf_initial_s` since the last computation."""
         if self._due is None:
             return False
-        if self._last is not None:
-            self._due = min(self._due, max(now, self._last + self._config.spf_initial_s))
+        self._due = min(self._due, max(now, self._last + self._config.spf_initial_s))
         return self.advance(now=now)
 
     def advance(self, *, now: float) -> bool:

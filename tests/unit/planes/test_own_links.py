@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from mreza.ids import NodeId
+from mreza.planes.own_links import LOST_FOR_S, OwnLinks
+from mreza.wire.records import LINKS, LINKS_MAX, LOST_MAX, LinkEntry, LinksBody, LostLink
+
+P, Q = NodeId(bytes(15) + b"p"), NodeId(bytes(15) + b"q")
+
+
+def said(links: OwnLinks, now: float = 0.0) -> LinksBody:
+    body = LINKS.decode(links.body(now))
+    assert body == links.said
+    return body
+
+
+def test_links_are_listed_with_their_cost() -> None:
+    links = OwnLinks()
+    links.up(P, peer_epoch=7, rtt_s=0.001)
+    links.up(Q, peer_epoch=7, rtt_s=0.120)
+    assert said(links) == LinksBody((LinkEntry(P, 96), LinkEntry(Q, 246)))
+    assert list(links.peers) == [P, Q]
+
+
+def test_a_lost_link_is_listed_with_its_cause_until_it_is_back() -> None:
+    links = OwnLinks()
+    links.up(P, peer_epoch=7, rtt_s=0)
+    assert links.down(P, cause="reset", now=0.0)
+    assert said(links) == LinksBody((), (LostLink(P, 7, "reset"),))
+    assert not links.down(P, cause="reset", now=0.0)
+    assert links.down(P, cause="gone", now=0.3)
+    assert said(links).lost == (LostLink(P, 7, "gone"),)
+    links.up(P, peer_epoch=8, rtt_s=0)
+    assert said(links).lost == ()
+
+
+def test_a_loss_is_forgotten_after_a_while() -> None:
+    links = OwnLinks()
+    links.up(P, peer_epoch=7, rtt_s=0)
+    links.down(P, cause="silent", now=0.0)
+    assert said(links, LOST_FOR_S - 1).lost
+    assert not said(links, LOST_FOR_S).lost
+
+
+def test_who_was_never_linked_cannot_be_lost() -> None:
+    assert not OwnLinks().down(P, cause="gone", now=0.0)
+
+
+def test_a_cost_changes_only_by_much() -> None:
+    links = OwnLinks()
+    assert not links.measured(P, rtt_s=1.0)
+    links.up(P, peer_epoch=7, rtt_s=0.001)
+    assert not links.measured(P, rtt_s=0.012)
+    assert links.measured(P, rtt_s=0.120)
+    assert said(links).links == (LinkEntry(P, 246),)
+
+
+def test_a_peer_that_raised_its_epoch_is_lost_in_the_new_one() -> None:
+    links = OwnLinks()
+    links.up(P, peer_epoch=7, rtt_s=0)
+    links.peer_is_in_epoch(P, 9)
+    links.peer_is_in_epoch(P, 8)
+    links.peer_is_in_epoch(Q, 8)
+    links.down(P, cause="gone", now=0.0)
+    assert said(links).lost == (LostLink(P, 9, "gone"),)
+
+
+def test_the_newest_are_listed_when_there_are_too_many() -> None:
+    links = OwnLinks()
+    peers = [NodeId(number.to_bytes(16)) for number in range(LINKS_MAX + 10)]
+    for peer in peers:
+        links.up(peer, peer_epoch=1, rtt_s=0)
+    assert [entry.peer for entry in said(links).links] == peers[10:]
+    for peer in peers:
+        links.down(peer, cause="reset", now=0.0)
+    assert [entry.peer for entry in said(links).lost] == peers[-LOST_MAX:]

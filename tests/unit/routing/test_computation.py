@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from mreza.config.routing import RoutingConfig
+from mreza.ids import NodeId
+from mreza.routing.computation import RouteComputation
+
+ME, A, B, C, D = (NodeId(bytes([number]) * 16) for number in range(1, 6))
+
+
+@pytest.fixture
+def routes() -> RouteComputation:
+    return RouteComputation(me=ME, config=RoutingConfig())
+
+
+def say(routes: RouteComputation, *edges: tuple[NodeId, NodeId]) -> None:
+    """Make these the only edges."""
+    for origin in (ME, A, B, C, D):
+        peers = [b if a == origin else a for a, b in edges if origin in (a, b)]
+        routes.links_said(origin, ((peer, 96) for peer in peers))
+
+
+def test_many_records_of_one_turn_are_one_event(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B))
+    assert routes.settle(now=0.0)
+    assert routes.computed == 1
+    assert sorted(routes.router.routes) == [A, B]
+    assert not routes.settle(now=0.0)
+    assert routes.next_deadline() is None
+
+
+def test_a_change_of_costs_that_changes_no_next_hop_is_no_news(routes: RouteComputation) -> None:
+    say(routes, (ME, A))
+    routes.settle(now=0.0)
+    routes.links_said(A, [(ME, 200)])
+    assert not routes.settle(now=20.0)
+    assert routes.computed == 2
+    assert routes.router.routes[A].cost == 200
+
+
+def test_in_a_storm_an_alternative_between_the_reachable_waits(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B))
+    routes.settle(now=0.0)
+    say(routes, (ME, A), (A, B), (ME, B))
+    assert not routes.settle(now=2.0)
+    assert routes.next_deadline() == 7.0
+    assert routes.settle(now=7.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param([(ME, A)], [(ME, A), (A, B)], id="a node gets its first route"),
+        pytest.param([(ME, A), (A, B), (ME, B)], [(A, B), (ME, B)], id="our own link is lost"),
+        pytest.param([(ME, A), (A, B)], [(ME, A)], id="a node loses its last edge"),
+    ],
+)
+def test_certain_changes_do_not_wait_out_a_storm(
+    routes: RouteComputation,
+    before: list[tuple[NodeId, NodeId]],
+    after: list[tuple[NodeId, NodeId]],
+) -> None:
+    say(routes, *before)
+    routes.settle(now=0.0)
+    say(routes, *after)
+    assert routes.settle(now=2.0)
+    assert routes.computed == 2
+
+
+def test_a_cheaper_edge_is_never_urgent(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B), (ME, B))
+    routes.settle(now=0.0)
+    routes.links_said(ME, [(A, 300), (B, 96)])
+    assert not routes.settle(now=2.0)
+    assert routes.computed == 1
+
+
+def test_an_edge_lost_far_away_waits(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B), (B, C), (A, C))
+    routes.settle(now=0.0)
+    say(routes, (ME, A), (A, B), (A, C))
+    assert not routes.settle(now=2.0)
+
+
+def test_claims_that_are_unsaid_leave_the_graph(routes: RouteComputation) -> None:
+    say(routes, (ME, A))
+    routes.settle(now=0.0)
+    routes.links_unsaid(A)
+    assert routes.settle(now=20.0)
+    assert dict(routes.router.routes) == {}
+
+
+def test_a_node_that_stops_forwarding_is_led_around(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, C), (ME, B), (B, D), (D, C))
+    routes.settle(now=0.0)
+    assert routes.router.path_to(C) == (ME, A, C)
+    routes.forwarding_said(A, forwarding=False)
+    assert routes.settle(now=20.0)
+    assert routes.router.path_to(C) == (ME, B, D, C)
+    routes.forwarding_said(A, forwarding=False)
+    assert not routes.settle(now=40.0)
