@@ -13,7 +13,7 @@ import struct
 import sys
 from collections.abc import Callable
 
-import psutil
+from mreza.io.interfaces import usable_interfaces
 
 DATAGRAM_MAX = 2048
 RECEIVE_MAX = 64
@@ -109,24 +109,6 @@ class MulticastSocket:
                 # An earlier datagram of ours was refused somewhere; nothing to do about it.
                 continue
             self._received(data, _host_of(source))
-
-
-def usable_interfaces(family: int) -> dict[int, str]:
-    """Interfaces that are up, carry this family, and lead out of this machine, by index."""
-    up = psutil.net_if_stats()
-    found: dict[int, str] = {}
-    for name, addresses in psutil.net_if_addrs().items():
-        if name not in up or not up[name].isup:
-            continue
-        if not any(a.family == family and not _is_loopback(a.address) for a in addresses):
-            continue
-        with contextlib.suppress(OSError):
-            found[socket.if_nametoindex(name)] = name
-    return found
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"
 
 
 def _host_of(source: tuple[object, ...]) -> str:

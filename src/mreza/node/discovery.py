@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any, Protocol
 
@@ -16,17 +16,19 @@ import structlog
 
 from mreza.address import Address
 from mreza.clock import Clock
-from mreza.config.discovery import DiscoveryConfig
+from mreza.config.mesh import MeshConfig
 from mreza.discovery.beacon import BeaconListener, BeaconSpeaker, Ignored
 from mreza.discovery.candidates import Candidates, Dial, Outcome, Source
 from mreza.errors import InvalidAddress, MeshError, NotRunning
 from mreza.ids import NodeId
+from mreza.io.interfaces import reachable
 from mreza.io.multicast import MulticastSocket
 from mreza.machine import earliest
 from mreza.node.links import DialOutcome, DialResult
 from mreza.security.credentials import Credentials
 from mreza.security.identity import verify
 from mreza.wire.link import Hello
+from mreza.wire.records import ADDRESSES_MAX
 
 STAGGER_S = 0.05
 """Head start of each address of a node over the next (happy eyeballs, RFC 8305, with a LAN's
@@ -54,6 +56,7 @@ class Dialer(Protocol):
 
     async def dial(self, address: Address, *, expected: NodeId | None = None) -> DialResult: ...
     def has(self, peer: NodeId) -> bool: ...
+    def gone(self, peer: NodeId) -> None: ...
 
 
 class Book(Protocol):
@@ -64,8 +67,16 @@ class Book(Protocol):
     def save(self) -> bool: ...
 
 
-Siblings = Callable[[], Iterable[tuple[NodeId, Iterable[str]]]]
-"Running nodes of the same state directory and where they listen."
+class LocalState(Protocol):
+    """What the state directory knows; `mreza.node.state.NodeState` is one."""
+
+    @property
+    def credentials(self) -> Credentials: ...
+    @property
+    def addresses(self) -> Book: ...
+    def siblings(self) -> Iterable[tuple[NodeId, Iterable[str]]]:
+        """Running nodes of the same state directory and where they listen; cheap to ask."""
+        ...
 
 
 class Discovery:
@@ -73,42 +84,40 @@ class Discovery:
 
     def __init__(
         self,
+        config: MeshConfig,
         *,
-        credentials: Credentials,
-        config: DiscoveryConfig,
-        only_peers: bool,
+        state: LocalState,
         links: Dialer,
-        hello: Callable[[], Hello],
-        port: Callable[[], int],
-        clock: Clock,
         rng: Random,
-        gone: Callable[[NodeId], None],
-        siblings: Siblings | None = None,
-        book: Book | None = None,
+        clock: Clock,
     ) -> None:
-        """`hello` and `port` say what beacons say; `gone` is told of peers whose process ended."""
+        credentials = state.credentials
         self._me = credentials.node_id
-        self._config = config
-        self._only_peers = only_peers
+        self._config = config.discovery
+        self._advertise = config.advertise
+        self._only_peers = config.topology.only_peers
+        self._state = state
         self._links = links
-        self._hello = hello
-        self._port = port
         self._clock = clock
-        self._gone = gone
-        self._siblings = None if only_peers else siblings
-        self._book = book if config.address_book else None
         now = clock.monotonic()
         self.candidates = Candidates(
-            me=self._me, config=config, only_peers=only_peers, rng=rng, now=now
+            me=self._me,
+            config=config.discovery,
+            only_peers=self._only_peers,
+            rng=rng,
+            now=now,
         )
         self._speaker = BeaconSpeaker(
             mesh=credentials.mesh,
             public_key=credentials.identity.public_key,
             sign=credentials.identity.sign,
-            interval_s=config.beacon_interval_s,
+            interval_s=config.discovery.beacon_interval_s,
             now=now,
         )
         self._listener = BeaconListener(me=self._me, mesh=credentials.mesh, verify=verify)
+        self._hello: Hello | None = None
+        self._port: int | None = None
+        "What other machines can dial; None if we listen for this machine only."
         self._sockets: list[MulticastSocket] = []
         self._dials: dict[asyncio.Task[DialResult], Dial] = {}
         self._places = asyncio.Semaphore(DIALS_MAX)
@@ -122,10 +131,20 @@ class Discovery:
 
     # What the node does.
 
-    def start(self) -> None:
-        """Begin to listen for beacons and to dial."""
-        if self._book is not None and not self._only_peers:
-            for node, texts in self._book.addresses().items():
+    def advertised(self, bound: Iterable[Address]) -> tuple[str, ...]:
+        """Where others can dial what we listen on: as the user says, else every own address."""
+        found = reachable(tuple(bound))
+        self._port = next((one.port for one in found if not one.is_loopback), None)
+        if self._advertise is not None:
+            port = found[0].port if found else None
+            return (str(Address.parse(self._advertise, default_port=port)),)
+        return tuple(str(address) for address in found[:ADDRESSES_MAX])
+
+    async def start(self, hello: Hello) -> None:
+        """Begin to listen for beacons and to dial; `hello` is what beacons say."""
+        self._hello = hello
+        if self._config.address_book and not self._only_peers:
+            for node, texts in self._state.addresses.addresses().items():
                 self._add(Source.ADDRESS_BOOK, node, texts)
         if self._config.lan and not self._only_peers:
             self._open_sockets()
@@ -145,10 +164,16 @@ class Discovery:
         self._sockets.clear()
         self._save_book()
 
-    def link_up(self, peer: NodeId, hello: Hello, address: Address, *, dialed: bool) -> None:
-        """The node has a link to a peer that had none."""
+    def hello_changed(self, hello: Hello) -> None:
+        """The epoch or our addresses are others now."""
+        self._hello = hello
+
+    def link_up(
+        self, peer: NodeId, address: Address, *, dialed: bool, addresses: Iterable[str] = ()
+    ) -> None:
+        """The node has a link to a peer that had none; `addresses` are those of its hello."""
         self._hosts[peer] = address.host
-        self._learn(Source.HELLO, peer, hello.addresses)
+        self._learn(Source.HELLO, peer, tuple(addresses))
         now = self._clock.monotonic()
         self.candidates.linked(peer, address if dialed else None, now=now)
         for task, dial in self._dials.items():
@@ -190,9 +215,9 @@ class Discovery:
                 self._start_dial(dial, delay_s=place * STAGGER_S)
             deadline = earliest(
                 self.candidates.next_deadline(),
-                self._siblings_due if self._siblings is not None else None,
+                None if self._only_peers else self._siblings_due,
                 self._interfaces_due if self._sockets else None,
-                self._speaker.next_deadline() if self._sockets else None,
+                self._speaker.next_deadline() if self._sockets and self._port else None,
                 self._book_due,
             )
             wait_s = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
@@ -201,7 +226,7 @@ class Discovery:
                     await self._wake.wait()
 
     def _ask_sources(self, now: float) -> None:
-        if self._siblings is not None and now >= self._siblings_due:
+        if not self._only_peers and now >= self._siblings_due:
             self._siblings_due = now + self._config.state_poll_s
             self._ask_siblings()
         if self._sockets:
@@ -215,9 +240,8 @@ class Discovery:
             self._save_book()
 
     def _ask_siblings(self) -> None:
-        assert self._siblings is not None  # noqa: S101 - the caller looked
         try:
-            found = list(self._siblings())
+            found = list(self._state.siblings())
         except (MeshError, OSError) as error:
             log.warning("state_directory_unreadable", error=str(error))
             return
@@ -252,15 +276,15 @@ class Discovery:
             dial, _OUTCOMES[result.outcome], result.peer, now=self._clock.monotonic()
         )
         self._wake.set()
-        if gone is not None:
-            self._gone(gone)
+        if gone is not None and not self._links.has(gone):
+            self._links.gone(gone)
 
     def _learn(self, source: Source, node: NodeId, texts: tuple[str, ...]) -> None:
         if node == self._me:
             return
         self._add(source, node, texts)
-        if self._book is not None:
-            self._book.learn(node, texts, wall=self._clock.wall())
+        if self._config.address_book:
+            self._state.addresses.learn(node, texts, wall=self._clock.wall())
 
     def _add(self, source: Source, node: NodeId, texts: Iterable[str]) -> None:
         now = self._clock.monotonic()
@@ -270,10 +294,10 @@ class Discovery:
                     self._wake.set()
 
     def _save_book(self) -> None:
-        if self._book is None:
+        if not self._config.address_book:
             return
         try:
-            self._book.save()
+            self._state.addresses.save()
         except (MeshError, OSError) as error:
             log.warning("address_book_not_saved", error=str(error))
 
@@ -291,12 +315,12 @@ class Discovery:
             self._sockets.append(sock)
 
     def _speak(self, now: float) -> None:
-        if now < self._speaker.next_deadline():
+        hello = self._hello
+        if self._port is None or hello is None:
             return
-        hello = self._hello()
         data = self._speaker.speak(
             epoch=hello.epoch,
-            port=self._port(),
+            port=self._port,
             addresses=hello.addresses,
             now=now,
             wall=self._clock.wall(),

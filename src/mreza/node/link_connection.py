@@ -155,6 +155,11 @@ class LinkConnection:
         return self.session is not None and (self.dialed or self.session.peer_hello is not None)
 
     @property
+    def parting(self) -> bool:
+        """One end has said goodbye."""
+        return self.session is not None and (self.session.leaving or self.session.peer_left)
+
+    @property
     def remote(self) -> Address:
         """The other end of the socket."""
         return self._connection.remote
@@ -298,8 +303,7 @@ class LinkConnection:
         if failure is not None and not self.cause:
             self.cause = failure.code
             self._host.refused(self, code=failure.code, text=str(failure), by_us=failure.by_us)
-        parting = self.session is not None and (self.session.leaving or self.session.peer_left)
-        self.cause = self.cause or (CLOSED if parting else RESET)
+        self.cause = self.cause or (CLOSED if self.parting else RESET)
         self._host.ended(self, self.cause)
         if self.outcome is not None and not self.outcome.done():
             self.outcome.set_result(self.cause)

@@ -281,6 +281,15 @@ class Links:
             link.refuse(code, text, introduction)
             self._down(link, code)
 
+    def renew(self, reason: str) -> None:
+        """Part from every peer, so that all hear our new hello when they or we dial again."""
+        for link in list(self._up.values()):
+            self._retire(link, reason)
+
+    def gone(self, peer: NodeId) -> None:
+        """Discovery found that no process listens any more where this peer did."""
+        self._events.peer_gone(peer)
+
     def use(self, credentials: Credentials) -> None:
         """Show renewed certificates on connections from now on."""
         self._anchors = credentials.anchors
@@ -298,9 +307,9 @@ class Links:
         for server in self._servers:
             server.close()
         for link in list(self._all):
-            if self._up.get(link.peer) is link if link.peer is not None else False:
-                link.part(SHUTDOWN)
-            else:
+            if link.peer is not None and self._up.get(link.peer) is link:
+                self._retire(link, SHUTDOWN)
+            elif not link.parting:
                 link.abort(CLOSED)
         for task in self._tasks:
             task.cancel()
@@ -553,6 +562,14 @@ class Links:
         waiting = link.session.take_waiting()
         self._events.link_down(peer, cause)
         self._drop(peer, waiting)
+
+    def _retire(self, link: LinkConnection, reason: str) -> None:
+        """What waits is sent, then goodbye; to the node the link has ended now."""
+        assert link.peer is not None  # noqa: S101 - it is up
+        del self._up[link.peer]
+        self._dirty.pop(link, None)
+        link.part(reason)
+        self._events.link_down(link.peer, CLOSED)
 
     def _drop(self, peer: NodeId, frames: list[Waiting]) -> None:
         for waiting in frames:
