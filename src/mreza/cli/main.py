@@ -135,7 +135,9 @@ def _command_line_problem(error: Any) -> str:
         text = f"no option {error.option_name}; did you mean {' or '.join(sorted(possible))}?"
     context = getattr(error, "ctx", None)
     path = "mreza" if context is None else context.command_path
-    return f"{text[:1].lower()}{text[1:]}; for help: {path} --help"
+    return (
+        f"{text[:1].lower()}{text[1:]}{'' if text.endswith('?') else ';'} for help: {path} --help"
+    )
 
 
 if __name__ == "__main__":

@@ -21,4 +21,4 @@ class UsageProblem(CommandFailed):
 
 def one_line(text: str) -> str:
     """The text as one printable line, for a terminal: other nodes may have written it."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

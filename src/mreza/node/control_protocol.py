@@ -134,7 +134,7 @@ def encode_line(value: Request | Answer) -> bytes:
     """One line, its end included. What JSON does not know is written as its text.
 
     Raises:
-        DecodeError: a dictionary has keys that JSON cannot have.
+        DecodeError: it has no text either: half a character, or lists nested too deeply.
     """
     try:
         return _encoder.encode(value) + b"\n"

@@ -79,6 +79,7 @@ class ControlSocket:
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._leaving: asyncio.Task[Any] | None = None
+        self._closed = False
 
     @property
     def path(self) -> Path:
@@ -91,16 +92,16 @@ class ControlSocket:
         Raises:
             StateError: the socket cannot be made.
         """
-        self._server = await listen(self._path, self._connected, limit=LINE_BYTES_MAX)
+        self._server = await listen(self._path, self.serve, limit=LINE_BYTES_MAX)
 
     async def close(self) -> None:
         """Stop listening and end all connections but that of who asked the node to leave."""
+        self._closed = True
         server, self._server = self._server, None
-        if server is None:
-            return
-        server.close()
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        if server is not None:
+            server.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink()
         ended = [task for task in self._connections if task is not self._leaving]
         for task in ended:
             task.cancel()
@@ -112,9 +113,10 @@ class ControlSocket:
         if self._leaving is not None:
             await asyncio.wait([self._leaving], timeout=CLOSE_TIMEOUT_S)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection until it ends."""
         task = asyncio.current_task()
-        if task is None or self._server is None:
+        if task is None or self._closed:
             writer.close()
             return
         self._connections[task] = writer

@@ -24,8 +24,6 @@ class NodeTally:
     busy_s: float = 0.0
     forwarded_envelopes: int = 0
     forwarded_bytes: int = 0
-    pids_seen: list[int] = field(default_factory=list)
-    "The process ids that the worker itself reported; exactly one, and equal to `pid`."
 
 
 @dataclass(frozen=True, order=True)
@@ -73,8 +71,10 @@ class Tally:
         worker.files += 1
         worker.bytes += found["bytes"]
         worker.busy_s += report["seconds"]
-        if report["pid"] not in worker.pids_seen:
-            worker.pids_seen.append(report["pid"])
+        if report["pid"] != worker.pid:
+            who = f"node {worker.name}, which is process {worker.pid}"
+            self.differing.append(f"{path}: process {report['pid']} answered for {who}")
+            return
         if found != expected:
             facts = ", ".join(
                 f"{name} {found.get(name)!r} instead of {value!r}"
