@@ -7,6 +7,7 @@ tests.golden.cases` writes the file again.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 from collections.abc import Callable
@@ -15,9 +16,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from mreza.discovery import beacon
 from mreza.ids import MeshId, NodeId, make_epoch
+from mreza.security import key_wrap
 from mreza.wire import join, link, packet, records
 from mreza.wire.codec import Codec
 from mreza.wire.envelope import Envelope, EnvelopeKind, decode_envelope, for_next_hop
@@ -170,16 +174,48 @@ def _join_request() -> join.JoinRequest:
     return join.JoinRequest(token_id, authority_id, PUBLIC, name, proof, signature)
 
 
-BEACON = link.Beacon(
-    mesh=MESH,
-    node=ALPHA,
-    public_key=PUBLIC,
-    epoch=EPOCH,
-    port=7467,
-    addresses=("192.0.2.1",),
-    stamp_ms=1_700_000_000_000,
-    signature=bytes(64),
+def _beacon() -> link.Beacon:
+    unsigned = link.Beacon(
+        mesh=MESH,
+        node=NodeId(hashlib.sha256(PUBLIC).digest()[:16]),
+        public_key=PUBLIC,
+        epoch=EPOCH,
+        port=7467,
+        addresses=("192.0.2.1",),
+        stamp_ms=1_700_000_000_000,
+        signature=b"",
+    )
+    signature = KEY.sign(beacon.signed_bytes(unsigned))
+    return msgspec.structs.replace(unsigned, signature=signature)
+
+
+BEACON = _beacon()
+
+PREKEY = X25519PrivateKey.from_private_bytes(b"\x44" * 32)
+WRAP = bytes.fromhex(
+    "000000000000000300000007deadbef044623c6a5bf83f1e49f2db1af249bafb4f97b558ca85d798"
+    "8abd4d44d58e037ff7e86ebc93cfa080bf14608da719ef69f7ce478e7c8eb1d16b518c98beebd8e5"
+    "d6e45d539f5875aab87de0cbd61b94854f07a7c75b4501f023845b2ddf5ee3f54eeb22a2e46764ec"
+    "a45d4cb989ca1d5ddb54407047b2f6d0fea92997951023927d4656bc99fbfe3543048a4aab8f3e07"
 )
+"Made once (HPKE draws its own randomness), so this example only decodes."
+
+
+def _unwrap(data: bytes) -> tuple[int, int, bool, bytes | None]:
+    """Prekey id, epoch, whether KEY signed it, and the session key."""
+    scope = key_wrap.WrapScope(
+        mesh=MESH,
+        source=ALPHA,
+        source_epoch=EPOCH,
+        destination=BETA,
+        destination_epoch=EPOCH + 1,
+        session_id=SESSION,
+    )
+    prekey_id, epoch = key_wrap.read_head(data) or (0, 0)
+    signed = key_wrap.is_signed(data, prekey_id=prekey_id, scope=scope, sender_key=PUBLIC)
+    key = key_wrap.unwrap_key(data, prekey_id=prekey_id, private=PREKEY, scope=scope)
+    return prekey_id, epoch, signed, key
+
 
 CASES: dict[str, Case] = {
     "frame: probe": _frame(FrameType.PROBE, b"\x93\x01\x00\x00"),
@@ -204,6 +240,7 @@ CASES: dict[str, Case] = {
     ),
     "envelope: no such key": _envelope(NO_SUCH_KEY),
     "seal": Case(PLAINTEXT, _sealed, _unsealed),
+    "key wrap": Case((3, EPOCH + 1, True, b"\x55" * 32), lambda: WRAP, _unwrap),
     "packet: data": _packet(
         packet.Head(
             flags=3,
