@@ -158,6 +158,7 @@ class ControlWorld:
         *,
         boot: int = 1,
         identity: str | None = None,
+        label: str | None = None,
         uptime_s: float = 0.0,
         **introduced: Any,
     ) -> WorldNode:
@@ -171,7 +172,7 @@ class ControlWorld:
             anchors=self.anchors,
             introduction=introduction(
                 key,
-                name=identity or name,
+                name=label or identity or name,
                 instance=self.rng.getrandbits(63),
                 uptime_s=uptime_s,
                 **introduced,

@@ -34,6 +34,7 @@ from mreza.planes.own_records import OwnRecords
 from mreza.qos import Priority
 from mreza.records.database import Accepted, Database, Equivocation, Older, Refused, Same, Verify
 from mreza.records.flooding import Flooding
+from mreza.records.lifetime import ONE_PER_ORIGIN
 from mreza.records.sync import Push, Reconciliation, SendDigest
 from mreza.routing.computation import RouteComputation
 from mreza.security.certificates import MemberCertificate
@@ -144,10 +145,9 @@ class ControlPlane(MeshView):
         self._flooding.link_up(peer)
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
         self._say_own(now)
-        for kind in (RecordKind.INTRODUCTION, RecordKind.LINKS):
-            record = self.database.get(self.me, kind)
-            if record is not None:
-                self._flooding.send(peer, record)
+        own = (self.database.get(self.me, kind) for kind in ONE_PER_ORIGIN)
+        for record in filter(None, own):
+            self._flooding.send(peer, record)
         self._sync.link_up(peer, now=now)
         self._settle(now)
 
@@ -266,16 +266,20 @@ class ControlPlane(MeshView):
 
     def _take_in(self, aged: AgedRecord, peer: NodeId | None, now: float) -> None:
         verdict = self._intake.add(aged, peer=peer, now=now)
-        if verdict is not None and peer is not None:
+        if verdict is not None:
             self._answer(aged.record, peer, verdict)
 
-    def _answer(self, record: Record, peer: NodeId, verdict: object) -> None:
+    def _answer(
+        self, record: Record, peer: NodeId | None, verdict: Older | Same | Equivocation
+    ) -> None:
         """The peer has what we have, or lacks what we have."""
-        match verdict:
-            case Older(ours) | Equivocation(kept=ours, news=False):
-                self._flooding.send(peer, ours)
-            case Same():
-                self._flooding.heard(peer, record)
+        if peer is None:
+            return
+        if isinstance(verdict, Same):
+            self._flooding.heard(peer, record)
+        else:
+            ours = verdict.kept if isinstance(verdict, Equivocation) else verdict.ours
+            self._flooding.send(peer, ours)
 
     def _conclude(self, outcome: Outcome, now: float) -> None:
         """Act on what became of a record that was checked."""
@@ -291,7 +295,7 @@ class ControlPlane(MeshView):
                 self._own_key_spoke(outcome, now)
             case Refused(reason):
                 self._refuse(aged.record, peer, reason)
-            case _ if peer is not None:
+            case Older() | Same() | Equivocation():
                 self._answer(aged.record, peer, verdict)
         if isinstance(verdict, Equivocation):
             self._effects.append(Dropped("equivocation"))

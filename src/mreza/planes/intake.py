@@ -17,7 +17,9 @@ from mreza.machine import earliest
 from mreza.records.database import (
     Accepted,
     Database,
+    Older,
     Refused,
+    Same,
     Slot,
     TooOften,
     Verdict,
@@ -117,7 +119,7 @@ class Intake:
 
     # Inputs
 
-    def add(self, aged: AgedRecord, *, peer: NodeId | None, now: float) -> Verdict | None:
+    def add(self, aged: AgedRecord, *, peer: NodeId | None, now: float) -> Older | Same | None:
         """Take a record in.
 
         Older and known ones are answered at once; None: it waits for its check.

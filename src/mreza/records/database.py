@@ -111,7 +111,7 @@ class Database:
 
     # Inputs
 
-    def compare(self, record: Record) -> Verdict | None:
+    def compare(self, record: Record) -> Older | Same | None:
         """What can be said without the signature: None if it looks newer and is worth checking."""
         entry = self._entries.get(record.slot)
         if entry is None:
