@@ -78,6 +78,11 @@ class _Place:
         self.in_flight = False
         self.succeeded_at: float | None = None
 
+    @property
+    def rank(self) -> float:
+        """Higher is better: the address that answered last; below all, those that never did."""
+        return -1.0 if self.succeeded_at is None else self.succeeded_at
+
 
 class _Target:
     """A node, or an address given by the user: dialed in rounds."""
@@ -162,8 +167,8 @@ class Candidates:
                 target.failures = min(target.failures, 1)
                 target.due_at = min(target.due_at, now + self._config.redial_first_s)
             return False
-        if len(target.places) >= ADDRESSES_PER_NODE_MAX:
-            self._forget_one(target)
+        if len(target.places) >= ADDRESSES_PER_NODE_MAX and not self._forget_one(target):
+            return False
         target.places[address] = _Place()
         target.due_at = now
         return True
@@ -228,7 +233,7 @@ class Candidates:
             if target.due_at > now or not self._is_wanted(target):
                 continue
             expected = None if target.static else target.node
-            known = sorted(target.places.items(), key=_best_first)
+            known = sorted(target.places.items(), key=lambda item: -item[1].rank)
             for address, place in known:
                 place.in_flight = True
                 dials.append(Dial(address, expected))
@@ -237,7 +242,9 @@ class Candidates:
     def addresses_of(self, node: NodeId) -> tuple[Address, ...]:
         """What is known of one node, best first."""
         places = {a: p for target in self._of(node) for a, p in target.places.items()}
-        return tuple(address for address, _ in sorted(places.items(), key=_best_first))
+        return tuple(
+            address for address, _ in sorted(places.items(), key=lambda item: -item[1].rank)
+        )
 
     # Rules.
 
@@ -297,20 +304,16 @@ class Candidates:
         if key is not None:
             del self._targets[key]
 
-    def _forget_one(self, target: _Target) -> None:
+    def _forget_one(self, target: _Target) -> bool:
         """The address of a node that answered longest ago, or never, gives way to a new one."""
         idle = [a for a, place in target.places.items() if not place.in_flight]
-        if idle:
-            oldest = min(idle, key=lambda a: target.places[a].succeeded_at or float("-inf"))
-            del target.places[oldest]
+        if not idle:
+            return False
+        del target.places[min(idle, key=lambda a: target.places[a].rank)]
+        return True
 
 
 def backoff_s(failures: int, *, first_s: float, max_s: float, rng: Random) -> float:
     """A random wait up to a bound that doubles with each failure in a row."""
     bound_s = min(max_s, first_s * 2.0 ** min(failures, _DOUBLINGS_MAX))
     return max(PAUSE_MIN_S, rng.uniform(0.0, bound_s))
-
-
-def _best_first(item: tuple[Address, _Place]) -> float:
-    """The address that answered last; one that never did comes after, in the order of hearing."""
-    return -(item[1].succeeded_at or 0.0)

@@ -156,8 +156,6 @@ class SendQueue:
         return self._next_piece()
 
     def _whole(self, lane: int) -> tuple[int, tuple[Body | memoryview, ...], int]:
-        if self._cut is not None and self._cut[2] == lane:
-            return self._next_piece()
         kind, body = self._lanes[lane].popleft()
         cost = len(body) + HEADER_BYTES
         self._lane_bytes[lane] -= cost
