@@ -58,10 +58,10 @@ class MeshView:
         """This node, all relays, the destination; empty if there is no path."""
         return self.router.path_to(destination)
 
-    def epoch_of(self, node: NodeId) -> int:
-        """The epoch of a node's newest introduction; 0 if it is unknown."""
+    def epoch_of(self, node: NodeId) -> int | None:
+        """The epoch of a node's newest introduction, if the node is known."""
         member = self.roster.members.get(node)
-        return 0 if member is None else member.epoch
+        return None if member is None else member.epoch
 
     def prekey_of(self, node: NodeId) -> Prekey | None:
         """The newest key to seal for, if the node is known."""

@@ -98,7 +98,7 @@ def test_what_is_known_of_a_node(world: ControlWorld, ada: WorldNode) -> None:
 
 
 def test_of_a_stranger_nothing_is_known(ada: WorldNode) -> None:
-    assert ada.plane.epoch_of(STRANGER) == 0
+    assert ada.plane.epoch_of(STRANGER) is None
     assert ada.plane.prekey_of(STRANGER) is None
     assert ada.plane.public_key_of(STRANGER) is None
     assert ada.plane.introduction_of(STRANGER) is None
