@@ -205,9 +205,7 @@ class Calls:
 
     def admitted(self, request_id: int, run_id: int) -> None:
         """We are the worker of this one ourselves."""
-        attempt = self._attempts.get(request_id)
-        if attempt is not None:
-            attempt.run_id = run_id
+        self._attempts[request_id].run_id = run_id
 
     def numbered(self, request_id: int, message: tuple[int, int, int, int]) -> None:
         """The data plane put a request into a batch: (stream epoch, priority, sequence, place)."""

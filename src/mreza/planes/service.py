@@ -102,12 +102,14 @@ class ServicePlane:
         self._settle(now)
         return call_id
 
-    def cancel(self, call_id: int, *, now: float) -> None:
+    def cancel(self, call_id: int) -> None:
         """Nobody waits for the outcome of a call: there will be no Resolve."""
         run_id = self._calls.cancel(call_id)
         if run_id is not None:
             self._work.cancel(run_id)
-        self._settle(now)
+            # Nothing but a CancelHandler can have come of it.
+            self._effects += self._inner
+            self._inner.clear()
 
     def receive_responses(self, batch: InboundResponses, *, now: float) -> None:
         """Answers arrived."""

@@ -1,0 +1,255 @@
+"""Work finds a place and an answer, and nothing runs for nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from mreza.config.mesh import MeshConfig
+from mreza.config.messaging import MessagingConfig
+from mreza.config.processes import ProcessesConfig
+from mreza.planes.work import Work
+from mreza.processes.handlers import Registry
+from mreza.wire.packet import FAILURE, Response, Status
+from tests.support.service_bench import A, B, Bench, raw, request
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_request_runs_and_is_answered(bench: Bench) -> None:
+    bench.register()
+    bench.requests(request(7), priority=2)
+    (run,) = bench.runs()
+    assert (run.request.id, run.source, run.message, run.deadline) == (7, A, (5, 2, 9, 0), 110.0)
+    bench.finish(run, {"x": 1})
+    (answer,) = bench.answers()
+    assert (answer.destination, answer.priority, answer.stream_epoch) == (A, 2, 5)
+    assert answer.response == Response(7, Status.OK, raw({"x": 1}))
+    assert bench.plane.stats["work_running"] == 0
+
+
+def test_a_failed_handler_is_answered_with_its_failure(bench: Bench) -> None:
+    bench.register()
+    bench.requests(request(1), request(2))
+    first, second = bench.runs()
+    bench.finish(first, status=Status.FAILED, error="KeyError")
+    bench.finish(second, status=Status.BAD_PAYLOAD)
+    failures = [FAILURE.decode(answer.response.payload) for answer in bench.answers()]
+    assert [failure.type_name for failure in failures] == ["KeyError", "Error"]
+
+
+def test_an_ended_run_is_answered_once(bench: Bench) -> None:
+    bench.register()
+    bench.requests(request(1))
+    (run,) = bench.runs()
+    bench.finish(run)
+    bench.finish(run)
+    assert len(bench.answers()) == 1
+
+
+def test_no_result_at_all_is_none(bench: Bench) -> None:
+    bench.register()
+    bench.requests(request(1))
+    (run,) = bench.runs()
+    bench.plane.finished(run.run_id, result=None, failure=None, status=Status.OK, now=bench.now)
+    (answer,) = bench.answers()
+    assert msgspec.msgpack.decode(answer.response.payload) is None
+
+
+def test_no_more_run_at_a_time_than_the_process_allows(bench: Bench) -> None:
+    bench.register(concurrency=2)
+    bench.requests(*(request(number) for number in range(1, 5)))
+    first, _ = bench.runs()
+    assert bench.plane.stats["work_waiting"] == 2
+    bench.finish(first)
+    (third,) = bench.runs()
+    assert third.request.id == 3
+    assert bench.plane.stats["work_running"] == 2
+
+
+def test_higher_priorities_overtake_in_the_line(bench: Bench) -> None:
+    bench.register(concurrency=1)
+    bench.requests(request(1), request(2))
+    bench.requests(request(3), priority=3)
+    (first,) = bench.runs()
+    bench.finish(first)
+    assert [run.request.id for run in bench.runs()] == [3]
+
+
+def test_messages_are_handled_one_after_another(bench: Bench) -> None:
+    bench.requests(request(1, ""), request(2, ""))
+    (first,) = bench.runs()
+    bench.finish(first)
+    assert [run.request.id for run in bench.runs()] == [2]
+
+
+def test_a_full_line_answers_overloaded_with_the_time_to_come_back() -> None:
+    bench = Bench(processes=ProcessesConfig(inbox_requests=4))
+    bench.register(concurrency=2)
+    bench.requests(request(1))
+    (run,) = bench.runs()
+    bench.now += 8
+    bench.finish(run)
+    bench.answers()
+    bench.requests(*(request(number) for number in range(2, 9)))
+    assert len(bench.runs()) == 2
+    (answer,) = bench.answers()
+    assert (answer.response.id, answer.response.status) == (8, Status.OVERLOADED)
+    assert FAILURE.decode(answer.response.payload).retry_after_ms == 1000
+    assert bench.plane.stats["work_refused"] == 1
+
+
+def test_waiting_payloads_have_a_bound_in_bytes() -> None:
+    bench = Bench(messaging=MessagingConfig(reassembly_bytes=1000))
+    bench.requests(*(request(number, "", payload=raw("x" * 700)) for number in range(4)))
+    assert len(bench.runs()) == 1
+    (two, three) = bench.answers()
+    assert {two.response.status, three.response.status} == {Status.OVERLOADED}
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"target": "unknown"}, Status.NO_SUCH_PROCESS),
+        ({"target": "x" * 100_000}, Status.NO_SUCH_PROCESS),
+        ({"timeout_ms": 0}, Status.EXPIRED),
+        ({"timeout_ms": -5}, Status.EXPIRED),
+        ({"headers": {str(n): "" for n in range(33)}}, Status.BAD_PAYLOAD),
+    ],
+)
+def test_what_will_not_run_is_answered_at_once(
+    bench: Bench, options: dict[str, Any], status: Status
+) -> None:
+    bench.register()
+    bench.requests(request(1, **options))
+    assert bench.runs() == []
+    assert bench.statuses() == [status]
+
+
+def test_work_that_waited_too_long_does_not_run(bench: Bench) -> None:
+    bench.register(concurrency=1)
+    bench.requests(request(1), request(2, timeout_ms=1000))
+    (first,) = bench.runs()
+    bench.later(1)
+    assert bench.statuses() == [Status.EXPIRED]
+    bench.finish(first)
+    assert bench.runs() == []
+
+
+def test_work_whose_deadline_passes_in_the_same_instant_as_its_turn_does_not_run(
+    bench: Bench,
+) -> None:
+    bench.register(concurrency=1)
+    bench.requests(request(1), request(2, timeout_ms=1000))
+    (first,) = bench.runs()
+    bench.now += 1
+    bench.finish(first)
+    assert bench.runs() == []
+    assert bench.statuses() == [Status.OK, Status.EXPIRED]
+    assert bench.plane.stats["work_waiting"] == 0
+
+
+def test_work_is_stopped_at_its_deadline_and_keeps_its_place_until_it_has_ended(
+    bench: Bench,
+) -> None:
+    bench.register(concurrency=1)
+    bench.requests(request(1, timeout_ms=1000), request(2))
+    (first,) = bench.runs()
+    bench.later(1)
+    assert bench.cancelled() == [first.run_id]
+    assert bench.statuses() == [Status.FAILED]
+    assert bench.runs() == [], "a thread cannot be stopped: the next one waits"
+    bench.finish(first, "too late")
+    assert bench.answers() == []
+    assert [run.request.id for run in bench.runs()] == [2]
+
+
+def test_a_process_may_have_a_shorter_time_limit_of_its_own(bench: Bench) -> None:
+    bench.register(timeout_s=0.5)
+    bench.requests(request(1), request(2, timeout_ms=100))
+    first, second = bench.runs()
+    assert (first.deadline, second.deadline) == (100.5, 100.1)
+    bench.later(0.5)
+    assert sorted(bench.cancelled()) == [first.run_id, second.run_id]
+    failure = FAILURE.decode(bench.answers()[1].response.payload)
+    assert (failure.type_name, failure.message) == (
+        "TimeoutError",
+        "process 'mine' was stopped after 0.5 s",
+    )
+
+
+def test_a_message_is_handled_to_its_end(bench: Bench) -> None:
+    bench.requests(request(1, "", timeout_ms=1000))
+    (run,) = bench.runs()
+    bench.later(5)
+    bench.requests(request(2, "x"), epoch=6)
+    assert bench.cancelled() == []
+    bench.finish(run)
+    assert bench.statuses() == [Status.NO_SUCH_PROCESS, Status.OK]
+
+
+def test_the_work_of_an_earlier_life_of_its_requester_is_stopped(bench: Bench) -> None:
+    bench.register(concurrency=1)
+    bench.requests(request(1), request(2), request(3, ""), request(4, ""))
+    bench.requests(request(5), source=B)
+    running, _ = bench.runs()
+    bench.requests(request(1), epoch=6)
+    assert bench.cancelled() == [running.run_id]
+    bench.finish(running)
+    assert bench.answers() == []
+    assert [(run.source, run.message[0]) for run in bench.runs()] == [(B, 5)]
+    bench.requests(request(9), epoch=5)
+    bench.requests(request(10), epoch=7)
+    assert bench.cancelled() == []
+
+
+def test_who_is_lost_is_forgotten_and_its_work_goes_on(bench: Bench) -> None:
+    bench.register()
+    bench.requests(request(1))
+    bench.lost(A)
+    bench.requests(request(2), epoch=4)
+    assert bench.cancelled() == []
+    assert len(bench.runs()) == 2
+
+
+def test_nobody_waits_for_a_process_that_was_unregistered(bench: Bench) -> None:
+    bench.register(concurrency=1)
+    bench.requests(request(1), request(2), request(3, ""), request(4, ""))
+    run = bench.runs()[0]
+    bench.plane.registry.unregister("mine")
+    bench.changed()
+    assert bench.statuses() == [Status.NO_SUCH_PROCESS]
+    bench.finish(run)
+    assert bench.statuses() == [Status.OK], "what runs may end"
+
+
+def test_a_closing_node_takes_nothing_and_ends_what_runs(bench: Bench) -> None:
+    bench.register(concurrency=1)
+    bench.requests(request(1), request(2))
+    bench.plane.close(now=bench.now)
+    bench.requests(request(3))
+    assert bench.statuses() == [Status.CLOSING, Status.CLOSING]
+    (run,) = bench.runs()
+    bench.finish(run)
+    assert bench.statuses() == [Status.OK]
+
+
+def test_stopped_work_is_not_stopped_twice(bench: Bench) -> None:
+    bench.register()
+    bench.requests(request(1, timeout_ms=1000))
+    (run,) = bench.runs()
+    bench.later(1)
+    assert bench.cancelled() == [run.run_id]
+    bench.requests(request(1), epoch=6)
+    assert bench.cancelled() == []
+
+
+def test_cancelling_what_has_ended_does_nothing(bench: Bench) -> None:
+    effects: list[Any] = []
+    Work(registry=Registry(), config=MeshConfig(), effects=effects).cancel(5)
+    assert effects == []
