@@ -141,6 +141,11 @@ class Flight:
         self.base_told = 0
         "The base that its first transmission told the receiver."
 
+    @property
+    def is_first(self) -> bool:
+        """It carries the beginning of its batch: its number is that of the batch."""
+        return self.fragment is None or self.fragment.offset == 0
+
 
 class Cutting:
     """A body larger than a packet, on its way out piece by piece."""

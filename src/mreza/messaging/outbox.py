@@ -63,6 +63,7 @@ class Outbox:
         )
         self._config = config
         self._limit = config.outbox_bytes
+        self._small_bytes = min(OWN_BATCH_BYTES, config.payload_max + 1)
         self._ready = ready
         self._credits: dict[int, SendCredit] = {}
 
@@ -72,7 +73,7 @@ class Outbox:
         """Append one DATA payload; OutboxFull or PayloadError leave everything as it was."""
         if self.waiting >= self._limit:
             raise self._full(self._limit)
-        if type(payload) is bytes and len(payload) < OWN_BATCH_BYTES:
+        if type(payload) is bytes and len(payload) < self._small_bytes:
             size = len(payload) + HEADER_BYTES
         else:
             payload, size = waiting_form(payload, limit=self._config.payload_max)

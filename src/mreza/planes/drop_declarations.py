@@ -27,7 +27,7 @@ class DropDeclarations:
 
     def __init__(self) -> None:
         self._drops: dict[NodeId, _Drops] = {}
-        self._told_at: dict[NodeId, float] = {}
+        self._quiet_until: dict[NodeId, float] = {}
 
     def note(self, envelope: Envelope, reason: str) -> None:
         """An envelope of another node was dropped here."""
@@ -45,16 +45,16 @@ class DropDeclarations:
         """Those that may be told now."""
         if not self._drops:
             return []
-        self._told_at = {n: at for n, at in self._told_at.items() if now - at < INTERVAL_S}
-        told = [node for node in self._drops if node not in self._told_at]
-        self._told_at.update(dict.fromkeys(told, now))
+        self._quiet_until = {n: at for n, at in self._quiet_until.items() if now < at}
+        told = [node for node in self._drops if node not in self._quiet_until]
+        self._quiet_until.update(dict.fromkeys(told, now + INTERVAL_S))
         return [(node, _declaration(self._drops.pop(node))) for node in told]
 
     def next_deadline(self) -> float | None:
         """When the next one may be told; 0 is at once."""
         if not self._drops:
             return None
-        return min(self._told_at.get(node, -INTERVAL_S) + INTERVAL_S for node in self._drops)
+        return min(self._quiet_until.get(node, 0.0) for node in self._drops)
 
 
 def _declaration(drops: _Drops) -> Control:
