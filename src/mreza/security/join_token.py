@@ -111,11 +111,13 @@ def _to_text(data: bytes) -> str:
 
 def _from_text(text: str) -> bytes:
     try:
-        return base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+        data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
     except ValueError:
         raise _bad(
             "the join token has characters that no token has: copy all of it again"
         ) from None
+    # The last letter has bits to spare, which must be zero: each token has one spelling.
+    return data if _to_text(data) == text.lower() else b""
 
 
 def _bad(message: str) -> AdmissionError:

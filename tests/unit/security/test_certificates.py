@@ -354,3 +354,29 @@ def test_the_mesh_of_a_subject() -> None:
     name = x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "a company")
     assert mesh_of(x509.Name([name])) is None
     assert len(raw_public_key(root)) == 32
+
+
+def test_a_key_of_an_unknown_algorithm_is_malformed() -> None:
+    leaf = spoiled()
+    ed25519 = b"\x06\x03\x2b\x65\x70"
+    first, second, third, fourth = leaf.split(ed25519)
+    # The algorithm is named in the signed part, in the key, and beside the signature.
+    changed = first + ed25519 + second + b"\x06\x03\x2b\x65\x7f" + third + ed25519 + fourth
+    assert refused_leaf(changed) == "malformed"
+
+
+def test_an_authority_without_a_key_identifier_issued_nothing() -> None:
+    issuer, identity = Identity.generate(), Identity.generate()
+    authority = sign_certificate(
+        issuer.public_key,
+        [x509.BasicConstraints(ca=True, path_length=0), key_id(bytes(MESH.mesh))],
+        issuer_der=MESH.root_der,
+        issuer_key_pem=MESH.root_key_pem,
+    )
+    leaf = sign_certificate(
+        identity.public_key,
+        leaf_extensions(identity),
+        issuer_der=authority,
+        issuer_key_pem=issuer.to_pem(),
+    )
+    assert refused((leaf, authority)) == "unknown_authority"
