@@ -17,7 +17,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 # Hashes say what is installed; wheels only, so that nobody needs a compiler.
 LOCKED := install --require-hashes --only-binary :all:
 PYTEST := $(PY) -m pytest
-SOURCES := src tests benchmarks examples
+SOURCES := $(wildcard src tests benchmarks examples)
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -70,7 +70,7 @@ bench: .venv/.runtime ## Measure, with ratios to raw TLS of the same run
 check: .venv/.test .venv/.docs ## What CI runs first: format, lint, types, import contracts, documentation
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/mypy
+	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 	$(BIN)/zensical build --clean --strict
 
