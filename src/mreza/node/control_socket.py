@@ -95,7 +95,7 @@ class ControlSocket:
         self._server = await listen(self._path, self.serve, limit=LINE_BYTES_MAX)
 
     async def close(self) -> None:
-        """Stop listening and end all connections but that of who asked the node to leave."""
+        """Stop listening and end all connections; who asked the node to leave is answered first."""
         self._closed = True
         server, self._server = self._server, None
         if server is not None:
@@ -105,13 +105,11 @@ class ControlSocket:
         ended = [task for task in self._connections if task is not self._leaving]
         for task in ended:
             task.cancel()
+        # Leaving closes the node, and the node closes us: that task cannot wait for itself.
+        if self._leaving is not None and self._leaving is not asyncio.current_task():
+            ended.append(self._leaving)
         if ended:
             await asyncio.wait(ended, timeout=CLOSE_TIMEOUT_S)
-
-    async def answered(self) -> None:
-        """Wait until who asked the node to leave has the answer. Called last, after `close`."""
-        if self._leaving is not None:
-            await asyncio.wait([self._leaving], timeout=CLOSE_TIMEOUT_S)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it ends."""
@@ -131,6 +129,10 @@ class ControlSocket:
             writer.write(encode_line(Answer(error=trouble(error))))
         except OSError as error:
             log.debug("control_connection_lost", error=str(error))
+        except asyncio.CancelledError:
+            # Its asker went away, or the node closes. Streams of Python 3.11 complain of a task
+            # that ends as cancelled.
+            log.debug("control_connection_ended")
         finally:
             del self._connections[task]
             writer.close()

@@ -293,14 +293,13 @@ async def test_closing_ends_all_connections_but_answers_who_asked_to_leave(tmp_p
     await asyncio.wait([waiting.task])
     assert waiting.written.data == b""
     asker.reader.feed_eof()
-    await socket.answered()
+    await socket.close()
     assert asker.task.done()
 
 
 async def test_after_close_nothing_is_served(control: ControlSocket) -> None:
     await control.close()
     await control.close()
-    await control.answered()
     asker = Asker(control)
     await asyncio.wait([asker.task])
     assert asker.written.closed
