@@ -34,7 +34,7 @@ class FakeNode:
             MemberInfo(ME, "a", MemberState.ALIVE, "", 12.5, (), ("127.0.0.1:1",), "0.1.0", True),
             MemberInfo(PEER, "b", MemberState.SUSPECT, "silent", 0.2, ("x",), (), "0.1.0"),
         ]
-        self.links = [LinkInfo(PEER, "b", "up", 0.25, 96, True, "127.0.0.1:2")]
+        self.links = [LinkInfo(PEER, "b", "up", 0.25, 96, True, "127.0.0.1:2", "TLSv1.3")]
         self.routes = [RouteInfo(PEER, "b", PEER, "b", 96, 1)]
 
     @property

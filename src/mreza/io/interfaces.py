@@ -42,6 +42,14 @@ def reachable(bound: tuple[Address, ...]) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def here(bound: tuple[Address, ...]) -> tuple[Address, ...]:
+    """Where a process of the same machine dials a listener: loopback, where it is on all addresses."""
+    return tuple(
+        Address(_loopback(address.host), address.port) if address.is_unspecified else address
+        for address in bound
+    )
+
+
 def _loopback(host: str) -> str:
     return "::1" if ":" in host else "127.0.0.1"
 

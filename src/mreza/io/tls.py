@@ -93,6 +93,11 @@ class TlsStream:
         return self._tls.selected_alpn_protocol()
 
     @property
+    def version(self) -> str:
+        """The protocol version in use, such as TLSv1.3; empty before the handshake."""
+        return self._tls.version() or ""
+
+    @property
     def peer_certificate(self) -> bytes | None:
         """DER; None if the peer showed none.
 

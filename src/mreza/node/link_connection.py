@@ -165,6 +165,11 @@ class LinkConnection:
         return self._connection.remote
 
     @property
+    def tls_version(self) -> str:
+        """Protocol version in use."""
+        return self._connection.tls.version
+
+    @property
     def bytes_in(self) -> int:
         return self._connection.bytes_in
 

@@ -129,6 +129,8 @@ class LinkView(NamedTuple):
     bytes_in: int
     bytes_out: int
     queued_bytes: int
+    tls: str
+    "Protocol version in use."
 
 
 class Links:
@@ -617,4 +619,5 @@ def _view(peer: NodeId, link: LinkConnection) -> LinkView:
         bytes_in=link.bytes_in,
         bytes_out=link.bytes_out,
         queued_bytes=session.queued_bytes,
+        tls=link.tls_version,
     )

@@ -245,6 +245,10 @@ class ControlPlane(MeshView):
 
     # Outputs
 
+    def link_costs(self) -> dict[NodeId, int]:
+        """The published cost of each of our links."""
+        return self._links.costs()
+
     def next_deadline(self) -> float | None:
         """When `advance` must be called; in the past while records wait for their check."""
         return earliest(

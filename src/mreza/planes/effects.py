@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -141,6 +142,20 @@ class RequestsReturned(msgspec.Struct):
 
     destination: NodeId
     request_ids: list[int]
+
+
+class RequestsNumbered(msgspec.Struct):
+    """A batch of our requests was sent for the first time; its number is part of the message ids."""
+
+    request_ids: tuple[int, ...]
+    stream_epoch: int
+    priority: int
+    sequence: int
+
+    def messages(self) -> Iterator[tuple[int, tuple[int, int, int, int]]]:
+        """Request id and (stream epoch, priority, sequence, place) of each."""
+        for place, request_id in enumerate(self.request_ids):
+            yield request_id, (self.stream_epoch, self.priority, self.sequence, place)
 
 
 class RunHandler(msgspec.Struct):

@@ -77,6 +77,10 @@ class OwnLinks:
     def peers(self) -> Iterable[NodeId]:
         return self._links.keys()
 
+    def costs(self) -> dict[NodeId, int]:
+        """What each link is said to cost."""
+        return {peer: link.cost for peer, link in self._links.items()}
+
     def body(self, now: float) -> bytes:
         """The body of the LINKS record."""
         for peer, (at, _) in list(self._lost.items()):

@@ -8,7 +8,7 @@ from mreza.ids import NodeId
 from mreza.messaging.batch import Flight
 from mreza.messaging.delivery import Source
 from mreza.messaging.outbox import WaitingControl
-from mreza.planes.effects import SendFrame
+from mreza.planes.effects import RequestsNumbered, SendFrame
 from mreza.planes.traffic import Traffic
 from mreza.routing.router import Forward, Router
 from mreza.security.sealing import Sealing
@@ -98,6 +98,12 @@ class Transmission:
         head = self.head_of(destination, flight, base=base, epoch=reach.epoch, now=now)
         if flight.transmissions > 1:
             self._traffic.retransmitted += 1
+        elif flight.batch.request_ids and flight.is_first:
+            self._effects.append(
+                RequestsNumbered(
+                    flight.batch.request_ids, self._stream_epoch, priority, flight.sequence
+                )
+            )
         return self._emit(
             destination, reach, head, flight.body, priority=priority, now=now
         ).session_id

@@ -1,0 +1,104 @@
+"""The door for strangers: a member shows them certificates and has an authority decide."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from mreza.address import Address
+from mreza.clock import Clock
+from mreza.errors import DecodeError, MeshError
+from mreza.events import MemberState
+from mreza.ids import NodeId
+from mreza.node.state import NodeState
+from mreza.planes.core import NodeCore
+from mreza.security.admission import JoinDesk, refusal
+from mreza.wire.join import JOIN_ANSWER, JOIN_REQUEST, JoinAnswer, JoinChain, JoinRequest
+
+PASS_ON_TIMEOUT_S = 10.0
+log = structlog.get_logger("mreza.join")
+
+AskAuthority = Callable[[NodeId, bytes], Awaitable[bytes]]
+"Have the join process of that member decide: request in, answer out, sealed on the way."
+
+
+class Door:
+    """Decides joins where this node holds the authority's key, and passes the others on."""
+
+    def __init__(
+        self, core: NodeCore, state: NodeState, *, clock: Clock, ask_authority: AskAuthority
+    ) -> None:
+        credentials = state.credentials
+        self._core = core
+        self._state = state
+        self._clock = clock
+        self._ask_authority = ask_authority
+        self._desk = JoinDesk(
+            mesh=credentials.mesh, authorities=credentials.authorities, ledger=state.tokens
+        )
+        shown = [credentials.chain[-1], *(one.der for one in credentials.authorities)]
+        self._chain = JoinChain(
+            mesh=credentials.mesh,
+            root=credentials.roots[0],
+            authorities=tuple(dict.fromkeys(shown)),
+        )
+
+    @property
+    def decides(self) -> bool:
+        """True if an authority's key is here."""
+        return bool(self._state.credentials.authorities)
+
+    def chain(self) -> JoinChain:
+        """What a stranger checks against its token."""
+        return self._chain
+
+    async def answer(self, request: JoinRequest, address: Address) -> JoinAnswer:
+        """Decide here or have it decided; every outcome is logged with its reason."""
+        answer = await self._decide(request)
+        log.info(
+            "join_refused" if answer.code else "join_granted",
+            node=self._state.name,
+            address=str(address),
+            name=request.name,
+            token=request.token_id.hex(),
+            **({"code": answer.code, "reason": answer.text} if answer.code else {}),
+        )
+        return answer
+
+    async def decide_for_member(self, payload: bytes) -> bytes:
+        """The join process: another member passes a request on to this authority."""
+        try:
+            request = JOIN_REQUEST.decode(payload)
+        except DecodeError:
+            return JOIN_ANSWER.encode(refusal("bad_request"))
+        return JOIN_ANSWER.encode(await self._decide_here(request))
+
+    async def _decide(self, request: JoinRequest) -> JoinAnswer:
+        if self._desk.holds(request.authority_id):
+            return await self._decide_here(request)
+        answer = refusal("no_authority")
+        for node in self._holders(request.authority_id):
+            try:
+                async with asyncio.timeout(PASS_ON_TIMEOUT_S):
+                    raw = await self._ask_authority(node, JOIN_REQUEST.encode(request))
+                return JOIN_ANSWER.decode(raw)
+            except (MeshError, TimeoutError) as error:
+                log.warning("join_authority_silent", authority=node.short, error=str(error))
+                answer = refusal("unavailable")
+        return answer
+
+    async def _decide_here(self, request: JoinRequest) -> JoinAnswer:
+        # The ledger waits for the disk; other messages must not wait with it.
+        return await asyncio.to_thread(self._desk.decide, request, wall=self._clock.wall())
+
+    def _holders(self, authority_id: bytes) -> list[NodeId]:
+        members = self._core.control.members.values()
+        return sorted(
+            member.id
+            for member in members
+            if member.state is MemberState.ALIVE
+            and member.id != self._core.me
+            and authority_id in member.authorities
+        )

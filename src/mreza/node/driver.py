@@ -1,0 +1,81 @@
+"""Turns: whatever happened in one loop iteration is settled, sealed and written once, at its end.
+
+A turn is one callback. It never awaits, so nothing can come between what it reads and what it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from mreza.clock import Clock
+from mreza.planes.core import NodeCore
+
+WATCH_CLOCKS_S = 5.0
+"How often the two clocks are compared: a jump found later than this has already done its harm."
+TIMER_SLACK_S = 0.0005
+
+
+class Driver:
+    """Runs one NodeCore on the running event loop. Owns one timer and at most one scheduled turn."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        *,
+        clock: Clock,
+        carry_out: Callable[[Any], None],
+        flush_links: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._clock = clock
+        self._carry_out = carry_out
+        self._flush_links = flush_links
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._scheduled = False
+        self._closed = False
+        self._clocks_due = 0.0
+        self.turns = 0
+
+    def wake(self) -> None:
+        """Something happened: have a turn at the end of this loop iteration."""
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def turn_now(self) -> None:
+        """Have the turn at once, for the last words before closing."""
+        self._turn()
+
+    def close(self) -> None:
+        """No more turns."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._closed:
+            return
+        self.turns += 1
+        core, now = self._core, self._clock.monotonic()
+        if now >= self._clocks_due:
+            self._clocks_due = now + WATCH_CLOCKS_S
+            core.clocks(now=now, wall=self._clock.wall())
+        core.advance(now=now)
+        core.flush(now=now)
+        for effect in core.drain():
+            self._carry_out(effect)
+        self._flush_links()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        now = self._clock.monotonic()
+        deadline = self._core.next_deadline()
+        until = self._clocks_due if deadline is None else min(deadline, self._clocks_due)
+        self._timer = self._loop.call_later(max(0.0, until - now) + TIMER_SLACK_S, self.wake)

@@ -1,0 +1,461 @@
+"""MeshNetwork: one node of a mesh, as a program sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from mreza.address import Address
+from mreza.config.mesh import MeshConfig
+from mreza.errors import ConfigError, NotRunning, PayloadError
+from mreza.events import Event
+from mreza.ids import MeshId, NodeId
+from mreza.messaging.message import Message, Receipt
+from mreza.messaging.payload import encode_payload
+from mreza.node.control_socket import ControlSocket
+from mreza.node.listening import control_socket_path
+from mreza.node.load_balancer import LoadBalancer
+from mreza.node.running import RunningNode
+from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
+from mreza.processes.handlers import ProcessSpec
+from mreza.qos import Delivery, MessageType, Priority
+from mreza.wire.envelope import HOP_LIMIT
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Node = NodeId | str
+"A node's id, its 26 letters, or its name."
+
+PING_TIMEOUT_S = 5.0
+
+
+class MeshNetwork:
+    """A node: it finds the others, proves who it is, carries messages and does work.
+
+    Nothing happens before `initialize` (or `async with`); every method with a result has a deadline
+    (`timeout_s`, default `MessagingConfig.timeout_s`). Several may live in one process. Not safe to call
+    from other threads than the event loop's.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        listen: str | None = None,
+        advertise: str | None = None,
+        profile: str | None = None,
+        app: str | None = None,
+        config: MeshConfig | None = None,
+        load_balancer: LoadBalancer | None = None,
+        **sections: Any,
+    ) -> None:
+        """Take settings; sections are `discovery_config=`, `security_config=`, … or one `config=`.
+
+        Raises:
+            ConfigError: a section or value that does not exist, with the nearest right one.
+        """
+        given: dict[str, Any] = {
+            key: value
+            for key, value in {
+                "name": name,
+                "listen": listen,
+                "advertise": advertise,
+                "profile": profile,
+                "app": app,
+            }.items()
+            if value is not None
+        }
+        for key, section in sections.items():
+            if not key.endswith("_config"):
+                raise ConfigError(
+                    f"MeshNetwork takes no argument {key!r}; sections are written discovery_config=…"
+                )
+            if section is not None:
+                given[key.removesuffix("_config")] = section
+        self._config = MeshConfig.load(**given) if config is None else config.with_changes(**given)
+        self._load_balancer = load_balancer or LoadBalancer(
+            strategy=self._config.load_balancer.strategy,
+            threshold=self._config.load_balancer.threshold,
+        )
+        self._running: RunningNode | None = None
+        self._registrations: list[Callable[[RunningNode], None]] = []
+        self._pid = os.getpid()
+        self._closed = asyncio.Event()
+        self._closed_error: Exception | None = None
+        self._control: ControlSocket | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._load_balancer.attach(self)
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **given: Any) -> Self:
+        """A node with the settings of a TOML file."""
+        return cls(config=MeshConfig.load(path), **given)
+
+    # Life.
+
+    async def initialize(self) -> None:
+        """Open the state directory (making a mesh on first use), listen, and begin to look for others.
+
+        Raises:
+            StateError: the state directory is in use or damaged.
+            AdmissionError: this state directory needs a join token first.
+        """
+        if self._running is not None:
+            return
+        if self._closed.is_set():
+            raise NotRunning("this MeshNetwork was closed; make a new one")
+        self._pid = os.getpid()
+        running = await RunningNode.open(
+            self._config, balancer=self._load_balancer.balancer, stopped=self._stopped
+        )
+        try:
+            for register in self._registrations:
+                register(running)
+            await running.start()
+            self._control = ControlSocket(
+                self, control_socket_path(running.state_directory, os.environ)
+            )
+            await self._control.open()
+        except BaseException:
+            await running.close(timeout_s=1.0)
+            raise
+        self._running = running
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Say goodbye to neighbors and stop; returns within `timeout_s` whatever happens."""
+        running, self._running = self._running, None
+        if running is not None and self._pid == os.getpid():
+            await self._shut(running, timeout_s)
+        self._closed.set()
+
+    async def leave(self, reason: str = "") -> None:
+        """Tell the whole mesh, signed, that this node leaves on purpose; then close."""
+        await self._node.leave(reason)
+        await self.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the node is closed, by `close` or by itself (see `closed_error`)."""
+        await self._closed.wait()
+
+    @property
+    def closed_error(self) -> Exception | None:
+        """Why the node stopped by itself (`DuplicateIdentity`), or None."""
+        return self._closed_error
+
+    async def __aenter__(self) -> Self:
+        await self.initialize()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    # Who and where.
+
+    @property
+    def config(self) -> MeshConfig:
+        """The settings, as joined from arguments, environment and file."""
+        return self._config
+
+    @property
+    def node_id(self) -> NodeId:
+        return self._node.me
+
+    @property
+    def name(self) -> str:
+        """This node's name; a label, unique only by custom."""
+        return self._node.name
+
+    @property
+    def mesh_id(self) -> MeshId:
+        return self._node.mesh
+
+    @property
+    def listen_addresses(self) -> tuple[Address, ...]:
+        """Where this node listens."""
+        return self._node.listen_addresses
+
+    @property
+    def state_directory(self) -> Path:
+        """The folder of this node: key, certificate, control socket."""
+        return self._node.state_directory
+
+    @property
+    def load_balancer(self) -> LoadBalancer:
+        return self._load_balancer
+
+    def use_load_balancer(self, load_balancer: LoadBalancer) -> None:
+        """Let it pick the worker of every call from now on."""
+        self._load_balancer = load_balancer
+        if self._running is not None:
+            self._running.core.service.balancer = load_balancer.balancer
+        load_balancer.attach(self)
+
+    # Talk.
+
+    def send(
+        self,
+        node: Node,
+        payload: Any,
+        *,
+        priority: Priority = Priority.NORMAL,
+        delivery: Delivery = Delivery.AT_LEAST_ONCE,
+    ) -> None:
+        """Put a payload into the outbox for another node's `on_message` handler; returns at once.
+
+        Raises:
+            OutboxFull: 4 MiB wait for that node; `await drain()` first.
+            UnknownNode, AmbiguousName, PayloadError.
+        """
+        running = self._running
+        if running is None or self._pid != os.getpid():
+            running = self._node
+        running.send(node, payload, priority=priority, delivery=delivery)
+
+    def send_many(
+        self,
+        node: Node,
+        payloads: list[Any],
+        *,
+        priority: Priority = Priority.NORMAL,
+        delivery: Delivery = Delivery.AT_LEAST_ONCE,
+    ) -> None:
+        """`send` each of a list, in order."""
+        running = self._node
+        destination = running.resolve(node)
+        for payload in payloads:
+            running.send(destination, payload, priority=priority, delivery=delivery)
+
+    async def drain(self, node: Node | None = None, *, timeout_s: float | None = None) -> None:
+        """Wait until at most half of the outbox (of one node, or of each) is still waiting.
+
+        Raises:
+            DeadlineExceeded: it was not, in time.
+        """
+        await self._node.drain(node, timeout_s=timeout_s)
+
+    async def send_message(self, message: Message) -> Receipt:
+        """Send `message` and wait until its handler has returned.
+
+        Raises:
+            NoRoute, UnknownNode, NoSuchProcess, Overloaded, DeadlineExceeded: it was not handled, or
+                nobody knows.
+            WorkerLost: the worker vanished and the work must not be run twice.
+            RemoteError: the handler raised; also of the builtin type of that name.
+        """
+        running = self._node
+        limit = self._config.messaging.payload_max
+        if message.type is MessageType.PROCESS:
+            outcome = await running.work_on(
+                message.process,
+                encode_payload(message.payload, limit=limit),
+                node=None if message.destination is None else running.resolve(message.destination),
+                timeout_s=message.timeout_s,
+                priority=message.priority,
+                key=message.key,
+                headers=dict(message.headers),
+            )
+        elif message.destination is None:
+            raise PayloadError("a DATA message needs destination=, a node's id or name")
+        else:
+            outcome = await running.work_on(
+                "",
+                encode_payload(message.payload, limit=limit),
+                node=running.resolve(message.destination),
+                to_handler=True,
+                timeout_s=message.timeout_s,
+                priority=message.priority,
+                key=message.key,
+                headers=dict(message.headers),
+            )
+        return outcome.receipt()
+
+    def on_message(self, handler: Handler) -> Handler:
+        """Call this function for every message to this node; it replaces the one before.
+
+        An `async def` is awaited, one message after another; a plain function runs on the event loop and
+        must return quickly. What it returns is the `result` of a sender's receipt.
+        """
+        self._register(lambda running: running.set_message_handler(handler))
+        return handler
+
+    # Work.
+
+    def process(
+        self,
+        name: str = "default",
+        *,
+        concurrency: int | None = None,
+        executor: str | None = None,
+        idempotent: bool = False,
+        timeout_s: float | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """Offer work: `async def` runs on the event loop, a plain `def` in a thread."""
+
+        def decorate(handler: Handler) -> Handler:
+            spec = ProcessSpec(
+                name,
+                handler,
+                concurrency=concurrency,
+                executor=executor,  # type: ignore[arg-type]  # checked there, in a user's words
+                idempotent=idempotent,
+                timeout_s=timeout_s,
+            )
+            self._register(lambda running: running.register_process(spec))
+            return handler
+
+        return decorate
+
+    def unregister_process(self, name: str) -> None:
+        """Offer this work no longer."""
+        self._node.unregister_process(name)
+
+    async def call(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        timeout_s: float | None = None,
+        priority: Priority = Priority.NORMAL,
+        node: Node | None = None,
+        key: str | None = None,
+        result_type: Any = Any,
+    ) -> Any:
+        """Have a process run on some node that offers it (or on `node`) and return its result.
+
+        Raises as `send_message` does.
+        """
+        done = await self.call_detailed(
+            name,
+            payload,
+            timeout_s=timeout_s,
+            priority=priority,
+            node=node,
+            key=key,
+            result_type=result_type,
+        )
+        return done.result
+
+    async def call_detailed(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        timeout_s: float | None = None,
+        priority: Priority = Priority.NORMAL,
+        node: Node | None = None,
+        key: str | None = None,
+        result_type: Any = Any,
+    ) -> CallResult:
+        """As `call`, and tell who did it, how long it took and at which attempt."""
+        running = self._node
+        outcome = await running.work_on(
+            name,
+            encode_payload(payload, limit=self._config.messaging.payload_max),
+            node=None if node is None else running.resolve(node),
+            timeout_s=timeout_s,
+            priority=priority,
+            key=key,
+        )
+        return outcome.call_result(result_type)
+
+    # See.
+
+    @property
+    def members(self) -> list[MemberInfo]:
+        """Every node this one knows of, itself included."""
+        return self._node.observer.members(now=self._node.now)
+
+    @property
+    def links(self) -> list[LinkInfo]:
+        return self._node.observer.links()
+
+    @property
+    def routes(self) -> list[RouteInfo]:
+        return self._node.observer.routes()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Counters of this node since it started; keys are stable."""
+        return self._node.observer.snapshot()
+
+    def status(self) -> dict[str, Any]:
+        """The JSON of `mreza status`."""
+        return self._node.observer.status(now=self._node.now)
+
+    def events(self) -> AsyncIterator[Event]:
+        """What happens from now on. A listener that falls far behind loses the oldest."""
+        return self._node.hub.listen()
+
+    @property
+    def event_history(self) -> list[Event]:
+        """The last few hundred events, oldest first."""
+        return self._node.hub.history
+
+    async def ping(
+        self,
+        node: Node,
+        *,
+        count: int = 1,
+        interval_s: float = 1.0,
+        timeout_s: float = PING_TIMEOUT_S,
+    ) -> list[float | None]:
+        """Round-trip times in seconds through the mesh; None for one that was not answered in time."""
+        running = self._node
+        destination = running.resolve(node)
+        times: list[float | None] = []
+        for number in range(count):
+            if number:
+                await asyncio.sleep(interval_s)
+            answer = await running.probes.ask(destination, timeout_s=timeout_s)
+            times.append(None if answer is None else answer[1])
+        return times
+
+    async def trace(self, node: Node, *, timeout_s: float = PING_TIMEOUT_S) -> list[TraceHop]:
+        """The nodes on the way to `node`, each with the round trip that it answered itself.
+
+        Raises:
+            NoRoute: not even the first hop answered.
+        """
+        return await self._node.trace(node, timeout_s=timeout_s, hops_max=HOP_LIMIT - 1)
+
+    # Inside.
+
+    @property
+    def _node(self) -> RunningNode:
+        if self._running is None:
+            if self._closed_error is not None:
+                raise NotRunning(f"the node stopped: {self._closed_error}") from self._closed_error
+            raise NotRunning(
+                "the node does not run; `await mesh.initialize()` or `async with` first"
+            )
+        if self._pid != os.getpid():
+            raise NotRunning(
+                f"this MeshNetwork belongs to process {self._pid}; after a fork make a new one"
+            )
+        return self._running
+
+    async def _shut(self, running: RunningNode, timeout_s: float) -> None:
+        control, self._control = self._control, None
+        if control is not None:
+            await control.close()
+        await running.close(timeout_s=timeout_s)
+
+    def _register(self, register: Callable[[RunningNode], None]) -> None:
+        self._registrations.append(register)
+        if self._running is not None:
+            register(self._node)
+
+    def _stopped(self, error: Exception) -> None:
+        """The node cannot go on (called on the event loop)."""
+        self._closed_error = error
+        running, self._running = self._running, None
+        if running is None:
+            self._closed.set()
+            return
+
+        def closed(_: asyncio.Task[None]) -> None:
+            self._closed.set()
+
+        self._closing = asyncio.create_task(self._shut(running, 5.0), name="mreza-stop")
+        self._closing.add_done_callback(closed)

@@ -1,0 +1,97 @@
+"""Work that other nodes (or this one) asked for: from the service plane's RunHandler to the runner, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from mreza.clock import Clock
+from mreza.errors import NoSuchProcess
+from mreza.ids import MessageId
+from mreza.io.executors.runner import HandlerRunner
+from mreza.messaging.message import ReceivedMessage
+from mreza.node.inbox import Inbox
+from mreza.planes.core import NodeCore
+from mreza.planes.effects import RunHandler
+from mreza.processes.failures import failure_of
+from mreza.processes.handlers import CallContext
+from mreza.qos import Priority
+from mreza.wire.packet import Failure, Status
+
+CLOSE_TIMEOUT_S = 1.0
+"How long handlers get to notice that the node closes."
+_log = structlog.get_logger("mreza")
+
+
+class Work:
+    """Starts handlers and reports how they ended."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        *,
+        inbox: Inbox,
+        threads: int,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._inbox = inbox
+        self._clock = clock
+        self._wake = wake
+        self._runner = HandlerRunner(threads=threads, finished=self._finished, failed=self._failed)
+
+    @property
+    def running(self) -> int:
+        """Handlers that run now."""
+        return self._runner.running
+
+    def run(self, effect: RunHandler) -> None:
+        """Start the handler of a process, or the message handler for a request without a target."""
+        request = effect.request
+        epoch, priority, sequence, place = effect.message
+        headers = request.headers or {}
+        if not request.target:
+            message = ReceivedMessage(
+                effect.source, None, Priority(priority), (epoch, priority, sequence), place, headers
+            )
+            answer = partial(self._inbox.answer, message, request.payload)
+            self._runner.start_coroutine(effect.run_id, answer, name="mreza-on-message")
+            return
+        spec = self._core.service.registry.get(request.target)
+        if spec is None:
+            error = NoSuchProcess(f"process {request.target!r} was unregistered a moment ago")
+            self._finished(effect.run_id, None, failure_of(error), Status.NO_SUCH_PROCESS)
+            return
+        context = CallContext(
+            source=effect.source,
+            deadline=effect.deadline,
+            attempt=request.attempt,
+            message_id=MessageId(effect.source, epoch, priority, sequence, place),
+            headers=headers,
+            key=request.key,
+        )
+        self._runner.start(effect.run_id, spec, request.payload, context)
+
+    def cancel(self, run_id: int) -> None:
+        """Nobody waits for this run any more."""
+        self._runner.cancel(run_id)
+
+    async def close(self) -> None:
+        """Cancel all handlers; one that does not end in time is left to its thread."""
+        busy = await self._runner.close(CLOSE_TIMEOUT_S)
+        if busy:
+            _log.warning("handlers_still_busy", count=busy)
+
+    def _finished(
+        self, run_id: int, result: bytes | None, failure: Failure | None, status: Status
+    ) -> None:
+        self._core.service.finished(
+            run_id, result=result, failure=failure, status=status, now=self._clock.monotonic()
+        )
+        self._wake()
+
+    def _failed(self, run_id: int, error: BaseException) -> None:
+        _log.debug("handler_raised", run=run_id, error=repr(error))

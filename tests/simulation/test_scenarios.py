@@ -1,0 +1,24 @@
+"""Every scenario for several seeds; MREZA_SIM_SEEDS sets how many (`make sim`: 200)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulation.scenarios import SCENARIOS
+
+SEEDS = int(os.environ.get("MREZA_SIM_SEEDS", "5"))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_scenario(scenario: Callable[[int], None], seed: int) -> None:
+    try:
+        scenario(seed)
+    except AssertionError as failed:
+        pytest.fail(
+            f"{failed}\nrepeat with: pytest 'tests/simulation/test_scenarios.py' "
+            f"-k '{scenario.__name__} and {seed}'"
+        )

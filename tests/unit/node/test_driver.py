@@ -1,0 +1,106 @@
+"""A turn settles, flushes, carries out and writes, once, however often it was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from mreza.node.driver import WATCH_CLOCKS_S, Driver
+from mreza.planes.core import NodeCore
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now + 1000.0
+
+
+class Core:
+    """Says what was asked of it, in order."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.effects: list[Any] = []
+        self.deadline: float | None = None
+
+    def clocks(self, *, now: float, wall: float) -> None:
+        self.said.append(f"clocks {now:g} {wall:g}")
+
+    def advance(self, *, now: float) -> None:
+        self.said.append(f"advance {now:g}")
+
+    def flush(self, *, now: float) -> None:
+        self.said.append(f"flush {now:g}")
+
+    def drain(self) -> list[Any]:
+        effects, self.effects = self.effects, []
+        return effects
+
+    def next_deadline(self) -> float | None:
+        return self.deadline
+
+
+def driver_of(core: Core, time: Time) -> Driver:
+    return Driver(
+        cast(NodeCore, core),
+        clock=time,
+        carry_out=lambda effect: core.said.append(f"do {effect}"),
+        flush_links=lambda: core.said.append("write"),
+    )
+
+
+async def next_turn() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_many_wakes_of_one_iteration_are_one_turn() -> None:
+    core, time = Core(), Time()
+    driver = driver_of(core, time)
+    core.effects = ["a", "b"]
+    driver.wake()
+    driver.wake()
+    await next_turn()
+    assert core.said == ["clocks 100 1100", "advance 100", "flush 100", "do a", "do b", "write"]
+    driver.close()
+
+
+async def test_clocks_are_compared_now_and_then() -> None:
+    core, time = Core(), Time()
+    driver = driver_of(core, time)
+    driver.turn_now()
+    driver.turn_now()
+    time.now += WATCH_CLOCKS_S
+    driver.turn_now()
+    assert [word for word in core.said if word.startswith("clocks")] == [
+        "clocks 100 1100",
+        "clocks 105 1105",
+    ]
+    driver.close()
+
+
+async def test_a_deadline_of_the_core_brings_a_turn() -> None:
+    core, time = Core(), Time()
+    driver = driver_of(core, time)
+    core.deadline = time.now + 0.001
+    driver.turn_now()
+    core.deadline = None
+    while driver.turns < 2:
+        await asyncio.sleep(0)
+    driver.close()
+    assert core.said.count("write") == 2
+
+
+async def test_after_close_there_are_no_turns() -> None:
+    core, time = Core(), Time()
+    driver = driver_of(core, time)
+    driver.wake()
+    driver.close()
+    driver.wake()
+    await next_turn()
+    assert core.said == []
