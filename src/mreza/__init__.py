@@ -11,8 +11,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mreza.address import Address
-    from mreza.balancing.balancer import Lease, OptimizationReport
-    from mreza.balancing.endpoint import NodeLoad
+    from mreza.balancing.balancer import OptimizationReport
+    from mreza.balancing.endpoint import Lease, NodeLoad
     from mreza.config.discovery import DiscoveryConfig
     from mreza.config.link import LinkConfig
     from mreza.config.load_balancer import LoadBalancerConfig, Strategy
@@ -63,12 +63,13 @@ if TYPE_CHECKING:
     from mreza.node.load_balancer import LoadBalancer
     from mreza.node.mesh import MeshNetwork
     from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
+    from mreza.processes.handlers import CallContext
     from mreza.qos import Delivery, MessageType, Priority
 
 _HOMES = {
     "mreza.address": ("Address",),
-    "mreza.balancing.balancer": ("Lease", "OptimizationReport"),
-    "mreza.balancing.endpoint": ("NodeLoad",),
+    "mreza.balancing.balancer": ("OptimizationReport",),
+    "mreza.balancing.endpoint": ("Lease", "NodeLoad"),
     "mreza.config.discovery": ("DiscoveryConfig",),
     "mreza.config.link": ("LinkConfig",),
     "mreza.config.load_balancer": ("LoadBalancerConfig", "Strategy"),
@@ -119,6 +120,7 @@ _HOMES = {
     "mreza.node.load_balancer": ("LoadBalancer",),
     "mreza.node.mesh": ("MeshNetwork",),
     "mreza.node.views": ("CallResult", "LinkInfo", "MemberInfo", "RouteInfo", "TraceHop"),
+    "mreza.processes.handlers": ("CallContext",),
     "mreza.qos": ("Delivery", "MessageType", "Priority"),
 }
 "Where each public name lives."
@@ -128,6 +130,7 @@ __all__ = [
     "Address",
     "AdmissionError",
     "AmbiguousName",
+    "CallContext",
     "CallResult",
     "CertificateRejected",
     "ConfigError",
