@@ -6,6 +6,7 @@ No records here: everyone knows everyone's keys, and `connect` says who is linke
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -122,7 +123,7 @@ class PlaneMesh:
     @classmethod
     def line(cls, *names: str, config: MessagingConfig | None = None) -> PlaneMesh:
         mesh = cls(*names, config=config)
-        mesh.connect(*zip(names, names[1:], strict=False))
+        mesh.connect(*itertools.pairwise(names))
         return mesh
 
     def start(self, name: str, identity: Identity, *, boot: int = 1) -> PlaneNode:

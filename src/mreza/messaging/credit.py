@@ -12,6 +12,8 @@ CREDIT_FIRST_BYTES = 64 * 1024
 section 8)."""
 GROW_WITHIN_S = 0.25
 "A handler that empties half of the window faster than this gets twice the window."
+POSITION_MAX = 1 << 62
+"As far as positions go (RFC 9000, section 16); a liar's do not lead us beyond what msgpack can say."
 GROWTH_MAX_BYTES = 64 * 1024 * 1024
 "By how much all windows of one node together may be larger than their first size."
 
@@ -104,7 +106,7 @@ class ReceiveCredit:
 
     def admit(self, position: int, size: int) -> None:
         """A batch goes to the inbox; of size 0, one that only tells where the sender is."""
-        self._end = max(self._end, position + size)
+        self._end = max(self._end, min(position, POSITION_MAX) + size)
         self._waiting += size
 
     def consumed(self, size: int, *, now: float) -> bool:

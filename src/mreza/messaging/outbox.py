@@ -120,11 +120,10 @@ class Outbox:
         for inbox, position in ack.credits:
             credit = self._credits.get(inbox)
             if credit is not None and credit.raise_to(position):
-                for each in self.streams:
-                    if each is not None:
-                        each.credit_came()
+                self._credit_came()
         self.settle()
-        self._ready[self.destination] = self
+        if stream is not None and stream.may_send:
+            self._ready[self.destination] = self
         return sane
 
     def restarted(self) -> list[int]:
@@ -249,6 +248,13 @@ class Outbox:
             window_max=self._config.window_max_bytes,
         )
         return stream
+
+    def _credit_came(self) -> None:
+        """An inbox is open again; any priority may have waited for it."""
+        self._ready[self.destination] = self
+        for stream in self.streams:
+            if stream is not None:
+                stream.credit_came()
 
     def _full(self, limit: int) -> OutboxFull:
         return OutboxFull(

@@ -67,11 +67,15 @@ class SendStream:
         self._timeout_at: float | None = None
         self._hurry_at: float | None = None
         self._hurry_before = 0.0
+        self._hurries = 0
+        "Declared drops believed since the last acknowledgement: each makes the next wait longer."
         self._probe_at: float | None = None
         self._probes = 0
         self._probe_inbox: int | None = None
         self._ordered_highest = 0
         self._given_up_highest = 0
+        self._awaited_highest = 0
+        "The highest number given up before an ordered batch, which waits until it hears of that."
         self._base_acked = 0
 
     # Inputs
@@ -107,7 +111,7 @@ class SendStream:
         if was_limited and not self._queueing(rtt_s):
             gained = sum(len(flight.body) for flight in acked)
             self._window = min(self._window_max, self._window + gained)
-        self._doublings = 0
+        self._doublings = self._hurries = 0
         self._find_lost()
         self._timeout_at = now + self._round_trip.timeout_s() if self._in_flight else None
         return True
@@ -116,8 +120,9 @@ class SendStream:
         """Something of ours was dropped on the way: do not wait for the whole timeout."""
         if self._in_flight and self._hurry_at is None:
             self._hurry_before = now
-            wait_s = self._round_trip.likely_s + ack_delay_s
-            self._hurry_at = now + min(max(HURRY_MIN_S, wait_s), self._round_trip.timeout_s())
+            wait_s = max(HURRY_MIN_S, self._round_trip.likely_s + ack_delay_s)
+            wait_s *= 2.0 ** min(self._hurries, 16)
+            self._hurry_at = now + min(wait_s, self._round_trip.timeout_s())
 
     def advance(self, *, now: float) -> bool:
         """Do what is due; True if something may be sent now."""
@@ -126,6 +131,7 @@ class SendStream:
             self._hurry_at = None
             due = self._lose_sent_before(self._hurry_before)
             if due:
+                self._hurries += 1
                 self._halve()
         if self._timeout_at is not None and self._timeout_at <= now:
             due = self._time_out(now) or due
@@ -189,6 +195,11 @@ class SendStream:
     def is_idle(self) -> bool:
         """Nothing waits and nothing is in the air."""
         return not (self._flights or self._cutting or self.lanes)
+
+    @property
+    def may_send(self) -> bool:
+        """Something is left that window or credit may let go now."""
+        return bool(self._lost or self._cutting or self.lanes or self._must_tell_base)
 
     def next_deadline(self) -> float | None:
         return earliest(self._timeout_at, self._hurry_at, self._probe_at)
@@ -255,18 +266,23 @@ class SendStream:
         inbox = self._probe_inbox
         self._probe_inbox = None
         if inbox is None:
-            given_up = self._given_up_highest
-            if not self._base_acked <= given_up < self._ordered_highest or not self.is_idle:
+            if not self._must_tell_base or not self.is_idle:
                 return None
             inbox = 0
         batch = Batch(PacketKind.DATA, delivery=Delivery.AT_LEAST_ONCE, inbox=inbox)
         batch.position = self.lanes.credit(inbox).position
         return self._number(Flight(batch, EMPTY_BATCH, sequence=self._next, cost=0))
 
+    @property
+    def _must_tell_base(self) -> bool:
+        """An ordered batch waits for one that was given up since the receiver last heard our base."""
+        return bool(self._awaited_highest) and self._base_acked <= self._awaited_highest
+
     def _number(self, flight: Flight) -> Flight:
         self._flights[self._next] = flight
         if flight.batch.flags & PacketFlag.ORDERED:
             self._ordered_highest = self._next
+            self._awaited_highest = self._given_up_highest
         self._next += 1
         return flight
 
@@ -363,6 +379,8 @@ class SendStream:
             self._in_flight -= len(flight.body)
         self.freed += flight.cost
         self._given_up_highest = max(self._given_up_highest, flight.sequence)
+        if flight.sequence < self._ordered_highest:
+            self._awaited_highest = max(self._awaited_highest, flight.sequence)
 
     def _give_up_batch(self, batch: Batch) -> None:
         for flight in [f for f in self._flights.values() if f.batch is batch]:
