@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any, Protocol
 
-import structlog
-
 from mreza.address import Address
 from mreza.clock import Clock
 from mreza.config.mesh import MeshConfig
@@ -25,6 +23,7 @@ from mreza.io.interfaces import reachable
 from mreza.io.multicast import MulticastSocket
 from mreza.machine import earliest
 from mreza.node.links import DialOutcome, DialResult
+from mreza.node.logs import Log
 from mreza.security.credentials import Credentials
 from mreza.security.identity import verify
 from mreza.wire.link import Hello
@@ -39,7 +38,7 @@ INTERFACES_EVERY_S = 5.0
 "How often the machine is asked for new interfaces: a cable plugged in is noticed in that time."
 BOOK_SAVED_EVERY_S = 30.0
 
-log = structlog.get_logger("mreza")
+log = Log("mreza")
 
 _OUTCOMES = {
     DialOutcome.UP: Outcome.UP,

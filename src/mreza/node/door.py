@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from mreza.address import Address
 from mreza.clock import Clock
 from mreza.errors import DecodeError, MeshError
 from mreza.events import MemberState
 from mreza.ids import NodeId
+from mreza.node.logs import Log
 from mreza.node.state import NodeState
 from mreza.planes.core import NodeCore
 from mreza.security.admission import JoinDesk, refusal
 from mreza.wire.join import JOIN_ANSWER, JOIN_REQUEST, JoinAnswer, JoinChain, JoinRequest
 
 PASS_ON_TIMEOUT_S = 10.0
-log = structlog.get_logger("mreza.join")
+log = Log("mreza.join")
 
 AskAuthority = Callable[[NodeId, bytes], Awaitable[bytes]]
 "Have the join process of that member decide: request in, answer out, sealed on the way."

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 
 from mreza import __version__
 from mreza.address import DEFAULT_PORT, Address
@@ -32,6 +31,7 @@ from mreza.node.driver import Driver
 from mreza.node.event_hub import EventHub
 from mreza.node.inbox import Inbox, MessageHandler
 from mreza.node.links import Links, PeerRefusal
+from mreza.node.logs import Log
 from mreza.node.observer import Observer
 from mreza.node.outcomes import Outcome, Waiting
 from mreza.node.probes import Probes
@@ -60,7 +60,7 @@ from mreza.wire.records import AgedRecord
 
 FAREWELL_S = 0.1
 "How long a signed farewell gets to leave the send queues before the links close."
-_log = structlog.get_logger("mreza")
+_log = Log("mreza")
 
 
 class RunningNode:
@@ -84,7 +84,7 @@ class RunningNode:
         self._advertised: tuple[str, ...] = ()
         self._stopped = stopped
         self._started_at = clock.monotonic()
-        self._log = _log.bind(node=state.name)
+        self._log = _log.bind(me=state.name)
         self.driver = Driver(
             core, clock=clock, carry_out=self._carry_out, flush_links=self._flush_links
         )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import structlog
-
 from mreza.clock import Clock
 from mreza.errors import NoSuchProcess
 from mreza.ids import MessageId
 from mreza.io.executors.runner import HandlerRunner
 from mreza.messaging.message import ReceivedMessage
 from mreza.node.inbox import Inbox
+from mreza.node.logs import Log
 from mreza.planes.core import NodeCore
 from mreza.planes.effects import RunHandler
 from mreza.processes.failures import failure_of
@@ -22,7 +21,7 @@ from mreza.wire.packet import Failure, Status
 
 CLOSE_TIMEOUT_S = 1.0
 "How long handlers get to notice that the node closes."
-_log = structlog.get_logger("mreza")
+_log = Log("mreza")
 
 
 class Work:
