@@ -1,0 +1,87 @@
+"""Every file of examples/ runs as its reader would run it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT, child_environment
+
+EXAMPLES = ROOT / "examples"
+TIMEOUT_S = 60.0
+
+
+def run(name: str, state: Path) -> str:
+    ended = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)],
+        env=child_environment(state),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stdout
+
+
+def test_the_mesh_of_the_request(state_dir: Path) -> None:
+    shown = run("request_mesh.py", state_dir)
+    assert re.search(r"^mesh    [a-z2-7]{26}$", shown, re.MULTILINE)
+    assert re.search(r"^node    [a-z2-7]{26} \(.+\)$", shown, re.MULTILINE)
+    assert re.search(r"^listens 127\.0\.0\.1:\d+$", shown, re.MULTILINE)
+    # The state directory holds the mesh: a second run finds it and is the same node.
+    assert run("request_mesh.py", state_dir).splitlines()[:2] == shown.splitlines()[:2]
+
+
+def test_the_message_of_the_request(state_dir: Path) -> None:
+    shown = run("request_message.py", state_dir)
+    asker, worker = (
+        re.search(rf"^{words} +([a-z2-7]{{26}}) in process (\d+)$", shown, re.MULTILINE)
+        for words in ("this is node", "answered by")
+    )
+    assert asker is not None
+    assert worker is not None
+    assert asker.group(1) != worker.group(1)
+    assert asker.group(2) != worker.group(2)
+    assert "sum 15 after" in shown
+    assert "link to worker at 127.0.0.1:" in shown
+
+
+def test_the_load_balancer_of_the_request(state_dir: Path) -> None:
+    shown = run("request_load_balancer.py", state_dir)
+    assert "alone: attached=False; " in shown
+    assert "LoadBalancer(mesh=mesh)" in shown
+    assert "alone: the work goes to right; left gets no new work" in shown
+    assert "mesh: 2 × 21 = 42" in shown
+    assert "mesh: attached=True; nodes one, two" in shown
+
+
+def test_hello(state_dir: Path) -> None:
+    worker = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "hello_worker.py")],
+        env=child_environment(state_dir),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert run("hello_caller.py", state_dir) == "Hello, world!\n"
+    finally:
+        worker.send_signal(signal.SIGINT)
+        worker.communicate(timeout=TIMEOUT_S)
+
+
+def test_every_example_is_run_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'"{example.name}"' in text for example in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("hello_*.py")))
+def test_hello_is_short_enough_to_be_read(name: str) -> None:
+    lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if line]) <= 12
