@@ -1,4 +1,4 @@
-"""Nodes reduced to their links: real sockets and certificates, and a record of everything that was heard."""
+"""Nodes reduced to their links: real sockets and certificates, and a record of what was heard."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MeshOfLinks:
             self.secrets.authority_key_pem, self.secrets.authority_der, self.secrets.root_der
         )
 
-    def credentials(self, identity: Identity | None = None, **dates: float) -> Credentials:
+    def credentials(self, identity: Identity | None = None, **dates: Any) -> Credentials:
         identity = identity or Identity.generate()
         wall = dates.pop("wall", time.time())
         return Credentials(

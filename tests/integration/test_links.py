@@ -90,47 +90,43 @@ async def test_a_full_queue_reports_what_it_gives_up(mesh: MeshOfLinks) -> None:
         assert a.dropped[-1] == b"nobody"
 
 
+async def chatter(a: LinkEnd, b: LinkEnd, count: int) -> None:
+    """Send as soon as there is a link, through whatever happens to it."""
+    sent = 0
+    while sent < count:
+        if a.links.has(b.me):
+            sent += 1
+            a.links.send(b.me, ENVELOPE, sent.to_bytes(4), NORMAL)
+            a.links.flush()
+        await asyncio.sleep(0)
+
+
+async def dial_each_other(small: LinkEnd, large: LinkEnd, *, reverse: bool) -> None:
+    count = 200
+    chats = asyncio.gather(chatter(small, large, count), chatter(large, small, count))
+    pairs = [(small, large), (large, small)]
+    if reverse:
+        pairs.reverse()
+    dials = [a.links.dial(b.address, expected=b.me) for a, b in pairs]
+    results = [result.outcome for result in await asyncio.gather(*dials)]
+    assert set(results) <= {DialOutcome.UP, DialOutcome.ALREADY}
+    await chats
+    await eventually_async(lambda: len(small.frames) == len(large.frames) == count)
+    for end, other in pairs:
+        assert end.log == [("up", other.me, other.epoch)]
+        assert end.dropped == []
+        numbers = sorted(int.from_bytes(body) for _, _, body in end.frames)
+        assert numbers == list(range(1, count + 1))
+    await eventually_async(lambda: small.links.connections == large.links.connections == 1)
+    assert small.links.peers[large.me].dialed != large.links.peers[small.me].dialed
+
+
 async def test_both_ends_dial_at_once_and_one_link_stays(mesh: MeshOfLinks) -> None:
     async with no_leaks_async():
         for turn in range(25):
             small, large = (LinkEnd(credentials) for credentials in mesh.pair())
             async with ends(small, large):
-                sent = [0, 0]
-
-                async def chatter(
-                    a: LinkEnd, b: LinkEnd, place: int, sent: list[int] = sent
-                ) -> None:
-                    """Send as soon as there is a link, through whatever happens to it."""
-                    while sent[place] < 200:
-                        if a.links.has(b.me):
-                            sent[place] += 1
-                            a.links.send(b.me, ENVELOPE, sent[place].to_bytes(4), NORMAL)
-                            a.links.flush()
-                        await asyncio.sleep(0)
-
-                chats = [
-                    asyncio.create_task(chatter(small, large, 0)),
-                    asyncio.create_task(chatter(large, small, 1)),
-                ]
-                dials = [
-                    asyncio.create_task(small.links.dial(large.address, expected=large.me)),
-                    asyncio.create_task(large.links.dial(small.address, expected=small.me)),
-                ]
-                if turn % 3 == 1:
-                    dials.reverse()
-                results = [result.outcome for result in await asyncio.gather(*dials)]
-                assert set(results) <= {DialOutcome.UP, DialOutcome.ALREADY}
-                await asyncio.gather(*chats)
-                await eventually_async(lambda: len(small.frames) == len(large.frames) == 200)
-                for end, other in ((small, large), (large, small)):
-                    assert end.log == [("up", other.me, other.epoch)]
-                    assert end.dropped == []
-                    numbers = sorted(int.from_bytes(body) for _, _, body in end.frames)
-                    assert numbers == list(range(1, 201))
-                await eventually_async(
-                    lambda: small.links.connections == large.links.connections == 1
-                )
-                assert small.links.peers[large.me].dialed != large.links.peers[small.me].dialed
+                await dial_each_other(small, large, reverse=turn % 2 == 1)
 
 
 async def test_an_address_dialed_twice_in_parallel_makes_one_link(mesh: MeshOfLinks) -> None:
@@ -182,7 +178,7 @@ async def test_a_node_that_dials_itself_is_not_an_error(mesh: MeshOfLinks) -> No
     async with ends(a):
         result = await a.links.dial(a.address)
         assert (result.outcome, result.peer) == (DialOutcome.OURSELF, a.me)
-        assert a.log == a.refusals == a.conflicts == []
+        assert (a.log, a.refusals, a.conflicts) == ([], [], [])
 
 
 async def test_two_processes_with_one_key_hear_of_each_other(mesh: MeshOfLinks) -> None:
@@ -319,10 +315,47 @@ async def test_renewed_credentials_are_shown_on_the_next_link(mesh: MeshOfLinks)
 
 async def test_a_revoked_member_gets_no_link(mesh: MeshOfLinks) -> None:
     mine, theirs = mesh.pair()
-    a = LinkEnd(mine, why_revoked=lambda member: "stolen" if member.node_id == b.me else None)
+    thief = theirs.node_id
+    a = LinkEnd(mine, why_revoked=lambda member: "stolen" if member.node_id == thief else None)
     b = LinkEnd(theirs)
     async with ends(a, b):
         result = await b.links.dial(a.address)
         assert (result.outcome, result.cause) == (DialOutcome.REFUSED, "revoked")
         assert a.codes() == b.codes() == ["revoked"]
         assert (await a.links.dial(b.address)).cause == "revoked"
+
+
+async def test_renewed_links_end_everywhere_and_lose_nothing_that_waited(
+    mesh: MeshOfLinks,
+) -> None:
+    a, b = (LinkEnd(credentials) for credentials in mesh.pair())
+    async with ends(a, b):
+        await linked(a, b)
+        a.links.send(b.me, ENVELOPE, b"waiting", NORMAL)
+        a.epoch += 1
+        a.links.renew("this node raised its epoch")
+        assert a.log[-1] == ("down", b.me, "closed")
+        await eventually_async(lambda: b.log[-1] == ("down", a.me, "closed"))
+        assert b.frames == [(a.me, ENVELOPE, b"waiting")]
+        await linked(a, b)
+        assert b.log[-1] == ("up", a.me, a.epoch)
+        await eventually_async(lambda: a.links.connections == b.links.connections == 1)
+
+
+async def test_every_address_of_the_machine_is_listened_on_with_one_port(
+    mesh: MeshOfLinks,
+) -> None:
+    a, b = (LinkEnd(credentials) for credentials in mesh.pair())
+    async with ends(a):
+        bound = await b.links.listen("", 0)
+        assert len({address.port for address in bound}) == 1
+        port = bound[0].port
+        for host in ("127.0.0.1", "localhost"):
+            assert (await a.links.dial(Address(host, port))).outcome is DialOutcome.UP
+            a.links.close_link(b.me, "shutdown", "")
+            await eventually_async(lambda: not b.links.has(a.me))
+        taken = await a.links.listen("127.0.0.1", port, next_free=True)
+        assert taken[0].port > port
+        with pytest.raises(OSError, match="in use"):
+            await a.links.listen("127.0.0.1", port)
+        await b.links.close()

@@ -211,7 +211,7 @@ def test_with_only_peers_nothing_else_is_dialed() -> None:
 def test_what_cannot_be_dialed_is_no_candidate() -> None:
     c = candidates()
     assert not c.add(Source.RECORD, ONE, ME, now=0.0)
-    assert not c.add(Source.BEACON, Address.parse("0.0.0.0"), A, now=0.0)
+    assert not c.add(Source.BEACON, Address.parse("::"), A, now=0.0)
     assert not c.add(Source.BEACON, Address("192.0.2.9", 0), A, now=0.0)
     assert not c.add(Source.BEACON, ONE, None, now=0.0)
     assert c.next_deadline() is None
