@@ -72,10 +72,7 @@ def test_five_hops_in_six_processes_each_relay_forwards_every_envelope(
 
     def risen() -> list[int]:
         now = [node.snapshot() for node in nodes]
-        sent = [
-            now[i]["sent_envelopes"] - before[i]["sent_envelopes"]
-            for i in (0, len(nodes) - 1)
-        ]
+        sent = [now[i]["sent_envelopes"] - before[i]["sent_envelopes"] for i in (0, len(nodes) - 1)]
         forwarded = [
             now[i]["forwarded_envelopes"] - before[i]["forwarded_envelopes"]
             for i in range(1, len(nodes) - 1)

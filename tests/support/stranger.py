@@ -112,11 +112,12 @@ class Stranger:
         raise AssertionError(f"the connection ended before a frame of type {kind}")
 
     def read_to_end(self) -> Ended:
-        """Everything until the node closes."""
+        """Everything until the node closes; what came over plain TCP is no frame and left out."""
         frames: list[tuple[int, bytes]] = []
         try:
             while data := self._stream.recv(1 << 16):
-                frames += self._reader.feed(data)
+                if isinstance(self._stream, ssl.SSLSocket):
+                    frames += self._reader.feed(data)
         except ssl.SSLError as error:
             return Ended(frames, error.reason or str(error))
         except ConnectionError:
