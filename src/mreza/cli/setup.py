@@ -78,7 +78,12 @@ def init(
     else:
         say(f"mesh {made['mesh_name']} ({made['mesh']}) made in {made['state']}")
         say(f"this node: {made['name']} ({made['node']})")
-        say("next: mreza up; then mreza invite, to let another machine in")
+        say(f"next: {_up(name)}; then mreza invite, to let another machine in")
+
+
+def _up(name: str | None) -> str:
+    """The command that starts the node just made; a name that was chosen must be said again."""
+    return "mreza up" if name is None else f"mreza up --name {name}"
 
 
 def invite(
@@ -152,7 +157,7 @@ def join(
         show_json(joined)
     else:
         say(f"joined mesh {joined['mesh_name']} as {joined['name']} ({joined['node']})")
-        say("next: mreza up")
+        say(f"next: {_up(name)}")
 
 
 def up(

@@ -127,10 +127,16 @@ def status_rows(status: Json) -> list[list[str]]:
         if value is None or value == {}:
             continue
         if isinstance(value, Mapping):
-            rows += [[f"{key} {name}", _plain(inner)] for name, inner in value.items()]
+            rows += [[f"{key} {name}", _fact(name, inner)] for name, inner in value.items()]
         else:
             rows.append([key, _plain(value)])
     return rows
+
+
+def _fact(name: str, value: Any) -> str:
+    if name in {"not_before", "not_after"} and isinstance(value, int | float):
+        return f"{dt.datetime.fromtimestamp(value, tz=dt.UTC):%Y-%m-%d %H:%M} UTC"
+    return _plain(value)
 
 
 def _plain(value: Any) -> str:
@@ -138,8 +144,10 @@ def _plain(value: Any) -> str:
         return ", ".join(map(_plain, value)) or NOTHING
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items()) or NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.6g}"
     return NOTHING if value is None else str(value)
 
 

@@ -36,8 +36,8 @@ class LoopbackPort(msgspec.Struct, frozen=True):
 
 
 def control_path(directory: Path) -> Path:
-    """The control socket of the node with this folder, by whichever name the folder is given."""
-    return control_socket_path(directory.resolve(), os.environ)
+    """The control socket of the node with this folder."""
+    return control_socket_path(directory, os.environ)
 
 
 def _make_private(directory: Path) -> None:

@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import structlog
-
 from mreza.errors import DecodeError, MeshError
 from mreza.events import Event, to_json
 from mreza.messaging.message import Message, Receipt
@@ -28,6 +26,7 @@ from mreza.node.control_protocol import (
     encode_line,
     trouble,
 )
+from mreza.node.logs import Log
 from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
 from mreza.qos import MessageType, Priority
 
@@ -36,7 +35,7 @@ CONNECTIONS_MAX = 64
 CLOSE_TIMEOUT_S = 0.5
 "How long the last answer may take to reach its asker."
 
-log = structlog.get_logger("mreza.control")
+log = Log("mreza.control")
 
 
 class ControlledNode(Protocol):
@@ -95,7 +94,7 @@ class ControlSocket:
         self._server = await listen(self._path, self.serve, limit=LINE_BYTES_MAX)
 
     async def close(self) -> None:
-        """Stop listening and end all connections; who asked the node to leave is answered first."""
+        """Stop listening and end all connections but that of who asked the node to leave."""
         self._closed = True
         server, self._server = self._server, None
         if server is not None:
@@ -105,11 +104,14 @@ class ControlSocket:
         ended = [task for task in self._connections if task is not self._leaving]
         for task in ended:
             task.cancel()
-        # Leaving closes the node, and the node closes us: that task cannot wait for itself.
-        if self._leaving is not None and self._leaving is not asyncio.current_task():
-            ended.append(self._leaving)
         if ended:
             await asyncio.wait(ended, timeout=CLOSE_TIMEOUT_S)
+
+    async def answered(self) -> None:
+        """Wait until who asked the node to leave has the answer; called last."""
+        # Leaving closes the node, and the node closes us: that task cannot wait for itself.
+        if self._leaving is not None and self._leaving is not asyncio.current_task():
+            await asyncio.wait([self._leaving], timeout=CLOSE_TIMEOUT_S)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it ends."""

@@ -128,7 +128,8 @@ class ListeningFiles:
 
 def control_socket_path(directory: Path, env: Mapping[str, str]) -> Path:
     """In the node's folder, or in the user's runtime folder if that path is too long."""
-    direct = directory.absolute() / "control.sock"
+    # Whoever asks may name the same folder differently.
+    direct = directory.resolve() / "control.sock"
     if len(os.fsencode(direct)) <= _SOCKET_PATH_MAX_HERE:
         return direct
     short = hashlib.sha256(os.fsencode(direct)).hexdigest()[:16]

@@ -279,6 +279,7 @@ async def test_closing_ends_all_connections_but_answers_who_asked_to_leave(tmp_p
         async def leave(self, reason: str) -> None:
             await super().leave(reason)
             await socket.close()
+            await socket.answered()
 
     leaving = Leaving()
     leaving.hold = asyncio.Event()
@@ -293,7 +294,7 @@ async def test_closing_ends_all_connections_but_answers_who_asked_to_leave(tmp_p
     await asyncio.wait([waiting.task])
     assert waiting.written.data == b""
     asker.reader.feed_eof()
-    await socket.close()
+    await socket.answered()
     assert asker.task.done()
 
 

@@ -8,14 +8,18 @@ input ends.
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import json
 import struct
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import BinaryIO, TypedDict
 
 LENGTH = struct.Struct(">I")
+_PARTS = ("body", "orelse", "finalbody", "handlers", "cases")
+"Where statements hold others."
 
 
 class Measurement(TypedDict):
@@ -48,17 +52,35 @@ def measure(source: bytes) -> Measurement:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         found["error"] = type(error).__name__
         return found
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found["functions"] += 1
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            if length > found["longest_lines"]:
-                found["longest"], found["longest_lines"] = node.name, length
+    for function in functions(tree):
+        found["functions"] += 1
+        length = (function.end_lineno or function.lineno) - function.lineno + 1
+        if length > found["longest_lines"]:
+            found["longest"], found["longest_lines"] = function.name, length
     return found
 
 
-def expect_odd_files() -> None:
-    """Other people's files hold invalid escapes and the like; nobody wants to read of it here."""
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All function definitions, outer ones first.
+
+    Only statements hold statements: looking at them alone takes a tenth of the time of `ast.walk`.
+    """
+    nodes = [tree]
+    for node in nodes:
+        for part in _PARTS:
+            nodes += getattr(node, part, ())
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def prepare() -> None:
+    """Make this process ready for many files of other people.
+
+    Trees have no cycles, and looking for some takes a third of the time: the collector seldom runs.
+    Invalid escapes and the like are warned about; nobody wants to read of that here.
+    """
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
     warnings.simplefilter("ignore")
 
 
@@ -71,5 +93,5 @@ def serve(files: BinaryIO, measurements: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    expect_odd_files()
+    prepare()
     serve(sys.stdin.buffer, sys.stdout.buffer)

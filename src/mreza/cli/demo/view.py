@@ -69,7 +69,7 @@ class View:
             if title:
                 self._line(f"{title}:")
             for line in plain_table(columns, rows):
-                self._line(line)
+                self._print(line)
             return
         self._console.print(_rich_table(title, columns, rows))
 
@@ -80,8 +80,11 @@ class View:
             self._console.print(Text(one_line(text), style="bold green" if good else "bold red"))
 
     def _line(self, text: str) -> None:
+        self._print(one_line(text))
+
+    def _print(self, line: str) -> None:
         # Whole and unwrapped: somebody may search it.
-        self._console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveProgress:

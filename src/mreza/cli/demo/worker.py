@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypedDict
 
-from mreza.cli.demo.measure import Measurement, expect_odd_files, measure
+from mreza.cli.demo.measure import Measurement, measure, prepare
 
 if TYPE_CHECKING:
     from mreza.node.mesh import MeshNetwork
@@ -30,7 +30,7 @@ class Report(TypedDict):
 def offer_work(mesh: MeshNetwork) -> None:
     """Register the process that measures files."""
     end_with_parent()
-    expect_odd_files()
+    prepare()
     lies = [wanted] if (wanted := os.environ.get(FALSIFY)) else []
 
     @mesh.process(PROCESS, executor="thread", concurrency=1, idempotent=True)
