@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -359,3 +361,24 @@ async def test_every_address_of_the_machine_is_listened_on_with_one_port(
         with pytest.raises(OSError, match="in use"):
             await a.links.listen("127.0.0.1", port)
         await b.links.close()
+
+
+async def test_all_addresses_of_a_host_name_are_tried_together(
+    mesh: MeshOfLinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = (LinkEnd(credentials) for credentials in mesh.pair())
+    async with no_leaks_async(), ends(a, b):
+        loop, targets = asyncio.get_running_loop(), ["127.0.0.2", "127.0.0.1", "127.0.0.3"]
+
+        async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+            kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+            return [(*kind, (target, port)) for target in targets]
+
+        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        # 127.0.0.2 and .3 are this machine, too, but nobody listens there.
+        result = await a.links.dial(Address("b.example", b.address.port))
+        assert result.outcome is DialOutcome.UP
+        a.links.close_link(b.me, "shutdown", "")
+        targets.remove("127.0.0.1")
+        result = await a.links.dial(Address("b.example", b.address.port))
+        assert result.outcome is DialOutcome.NOBODY

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
-    from uvloop import new_event_loop as _new_event_loop
+    import uvloop
+
+    _new_event_loop = uvloop.new_event_loop
 except ImportError:  # pragma: no cover - where uvloop has no wheel
     _new_event_loop = asyncio.new_event_loop
 

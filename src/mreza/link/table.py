@@ -18,8 +18,12 @@ retransmission (RFC 6298)."""
 
 
 class Verdict(enum.Enum):
-    """What becomes of a new link when there is one already."""
+    """What becomes of a new link."""
 
+    OLD = "old"
+    "Its peer has a newer epoch: it is refused."
+    FIRST = "first"
+    "There was none: it is the link."
     KEEP = "keep"
     "The old one stays; the new one is closed."
     MERGE = "merge"
@@ -45,8 +49,23 @@ class LinkFacts(NamedTuple):
     "When the peer's hello was accepted."
 
 
+def judge(
+    new: LinkFacts, existing: LinkFacts | None, *, introduced_epoch: int, me: NodeId
+) -> Verdict:
+    """What to do with a link whose hello is well formed.
+
+    `introduced_epoch` is that of the peer's newest introduction, 0 if there is none.
+    """
+    known_epoch = introduced_epoch
+    if existing is not None:
+        known_epoch = max(known_epoch, existing.peer_epoch)
+    if new.peer_epoch < known_epoch:
+        return Verdict.OLD
+    return Verdict.FIRST if existing is None else decide(existing, new, me=me)
+
+
 def decide(existing: LinkFacts, new: LinkFacts, *, me: NodeId) -> Verdict:
-    """What to do with a link whose hello is acceptable while another to the same peer is up."""
+    """Which of two links to the same peer stays."""
     old_version, new_version = _version(existing, me), _version(new, me)
     if new_version != old_version:
         return Verdict.REPLACE if new_version > old_version else Verdict.KEEP

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
-
-import msgspec
 
 from mreza.address import Address
 from mreza.clock import Clock
@@ -23,114 +19,28 @@ from mreza.io.tcp import TlsConnection, bind_sockets, connect
 from mreza.io.tls import member_context, server_context
 from mreza.link.accept_limits import AcceptLimits
 from mreza.link.send_queue import Body, Waiting
-from mreza.link.table import Verdict, decide
+from mreza.link.table import Verdict, judge
 from mreza.node.joins import JoinDoor, JoinServing
 from mreza.node.link_connection import CLOSED, RESET, JoinConversation, LinkConnection
+from mreza.node.link_events import (
+    DialOutcome,
+    DialResult,
+    LinkEvents,
+    LinkView,
+    PeerRefusal,
+    view_of,
+)
 from mreza.security.certificates import MemberCertificate
 from mreza.security.credentials import Credentials
 from mreza.wire.frame import FrameType
 from mreza.wire.link import Hello, RefusalCode
 from mreza.wire.records import LINKS_MAX, AgedRecord
 
+__all__ = ["DialOutcome", "DialResult", "LinkEvents", "LinkView", "Links", "PeerRefusal"]
+
 REPLACED = "replaced"
 SHUTDOWN = "shutdown"
 UP = "up"
-
-
-class PeerRefusal(msgspec.Struct, frozen=True):
-    """A connection ended for a reason that has a name."""
-
-    address: Address
-    peer: NodeId | None
-    "None: it never showed who it is."
-    code: str
-    "A RefusalCode, or whatever a newer peer says."
-    text: str
-    by_us: bool
-    dialed: bool
-    introduction: AgedRecord | None = None
-    "The peer's proof that we have an old epoch."
-
-
-class LinkEvents(Protocol):
-    """What a node hears of its links. Called between two awaits; must not block."""
-
-    def link_up(
-        self, peer: NodeId, hello: Hello, address: Address, *, dialed: bool, rtt_s: float
-    ) -> None:
-        """A link to a peer that had none."""
-        ...
-
-    def link_down(self, peer: NodeId, cause: str) -> None:
-        """The link to a peer ended: `reset`, `closed`, `silent`, `replaced` or a refusal code."""
-        ...
-
-    def link_rtt(self, peer: NodeId, rtt_s: float) -> None:
-        """The smoothed round-trip time was measured again."""
-        ...
-
-    def peer_gone(self, peer: NodeId) -> None:
-        """Its link was reset and a redial refused: no process listens there any more."""
-        ...
-
-    def frame(self, peer: NodeId, kind: int, body: bytes) -> None:
-        """An ENVELOPE, RECORDS or DIGEST frame."""
-        ...
-
-    def frame_dropped(self, peer: NodeId, kind: int, body: Body) -> None:
-        """What was given to `send` is not sent: the queue is full, or an envelope's link ended."""
-        ...
-
-    def refused(self, refusal: PeerRefusal) -> None:
-        """A connection was refused, by us or by them."""
-        ...
-
-    def identity_conflict(
-        self, address: Address, epoch: int, introduction: AgedRecord | None
-    ) -> None:
-        """Somebody else runs with our key; `epoch` is theirs, 0 if they did not say."""
-        ...
-
-
-class DialOutcome(enum.Enum):
-    """What came of a dial."""
-
-    UP = "up"
-    ALREADY = "already"
-    "That node is linked, or another dial to it is further."
-    NOBODY = "nobody"
-    "Nobody listens there: the connection was refused by the machine."
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-    "By TLS or a REFUSED frame, by us or by them."
-    OURSELF = "ourself"
-
-
-class DialResult(NamedTuple):
-    """What came of a dial, and which node is there if that is known."""
-
-    outcome: DialOutcome
-    peer: NodeId | None = None
-    cause: str = ""
-
-
-class LinkView(NamedTuple):
-    """A link as it is now."""
-
-    peer: NodeId
-    name: str
-    epoch: int
-    address: Address
-    "As dialed, or where the peer called from."
-    dialed: bool
-    rtt_s: float | None
-    up_since: float
-    "Monotonic."
-    bytes_in: int
-    bytes_out: int
-    queued_bytes: int
-    tls: str
-    "Protocol version in use."
 
 
 class Links:
@@ -267,7 +177,7 @@ class Links:
     @property
     def peers(self) -> dict[NodeId, LinkView]:
         """Every link that is up."""
-        return {peer: _view(peer, link) for peer, link in self._up.items()}
+        return {peer: view_of(peer, link) for peer, link in self._up.items()}
 
     @property
     def connections(self) -> int:
@@ -367,31 +277,27 @@ class Links:
         if peer == self.me:
             self._met_ourself(link, hello)
             return
-        existing = self._up.get(peer)
-        newest = self._newest_introduction(peer)
-        known_epoch = newest.record.epoch if newest is not None else 0
-        if existing is not None:
-            known_epoch = max(known_epoch, existing.facts.peer_epoch)
-        if hello.epoch < known_epoch:
-            proof = newest if newest is not None and newest.record.epoch > hello.epoch else None
-            text = f"epoch {hello.epoch:x} of {peer} is old, {known_epoch:x} is known"
-            link.refuse(RefusalCode.OLD_EPOCH, text, proof)
-            return
-        if existing is None:
-            if len(self._up) >= LINKS_MAX:
-                link.refuse(RefusalCode.TOO_MANY, f"this node has {LINKS_MAX} links")
-                return
-            self._bring_up(link, hello)
-            return
-        facts = link.facts._replace(peer_epoch=hello.epoch)
-        match decide(existing.facts, facts, me=self.me):
-            case Verdict.KEEP:
-                self._turn_away(link, hello)
-            case Verdict.MERGE:
-                self._merge(existing, link, hello)
-            case Verdict.REPLACE:
+        existing, newest = self._up.get(peer), self._newest_introduction(peer)
+        verdict = judge(
+            link.facts._replace(peer_epoch=hello.epoch),
+            None if existing is None else existing.facts,
+            introduced_epoch=newest.record.epoch if newest is not None else 0,
+            me=self.me,
+        )
+        if verdict is Verdict.OLD:
+            text = f"a newer epoch of {peer} than {hello.epoch:x} is known"
+            is_proof = newest is not None and newest.record.epoch > hello.epoch
+            link.refuse(RefusalCode.OLD_EPOCH, text, newest if is_proof else None)
+        elif existing is None and len(self._up) >= LINKS_MAX:
+            link.refuse(RefusalCode.TOO_MANY, f"this node has {LINKS_MAX} links")
+        elif verdict is Verdict.KEEP:
+            self._turn_away(link, hello)
+        elif existing is not None and verdict is Verdict.MERGE:
+            self._merge(existing, link, hello)
+        else:
+            if existing is not None:
                 self._replace(existing, hello)
-                self._bring_up(link, hello)
+            self._bring_up(link, hello)
 
     def frame(self, peer: NodeId, kind: int, body: bytes) -> None:
         self._events.frame(peer, kind, body)
@@ -601,23 +507,3 @@ class Links:
         while self._all:
             self._all_ended.clear()
             await self._all_ended.wait()
-
-
-def _view(peer: NodeId, link: LinkConnection) -> LinkView:
-    session = link.session
-    assert session is not None  # noqa: S101 - the link is up
-    hello = session.peer_hello
-    assert hello is not None  # noqa: S101
-    return LinkView(
-        peer=peer,
-        name=hello.name,
-        epoch=hello.epoch,
-        address=link.address,
-        dialed=link.dialed,
-        rtt_s=session.rtt_s,
-        up_since=link.up_at,
-        bytes_in=link.bytes_in,
-        bytes_out=link.bytes_out,
-        queued_bytes=session.queued_bytes,
-        tls=link.tls_version,
-    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mreza.ids import NodeId
-from mreza.link.table import SIMULTANEOUS_S, LinkFacts, Verdict, decide
+from mreza.link.table import SIMULTANEOUS_S, LinkFacts, Verdict, decide, judge
 
 SMALL, LARGE = NodeId(b"a" * 16), NodeId(b"b" * 16)
 
@@ -68,3 +68,13 @@ def test_a_peer_that_dials_again_has_lost_its_end(me: NodeId) -> None:
     assert decide(facts(peer, dialed=False), again, me=me) is Verdict.REPLACE
     late = facts(peer, dialed=False, since=10.0 + SIMULTANEOUS_S + 0.1)
     assert decide(facts(peer, dialed=True, up_at=10.0), late, me=me) is Verdict.REPLACE
+
+
+def test_an_epoch_older_than_what_is_known_of_the_peer_is_old() -> None:
+    new = facts(LARGE, dialed=True, epochs=(5, 5))
+    assert judge(new, None, introduced_epoch=0, me=SMALL) is Verdict.FIRST
+    assert judge(new, None, introduced_epoch=5, me=SMALL) is Verdict.FIRST
+    assert judge(new, None, introduced_epoch=6, me=SMALL) is Verdict.OLD
+    newer = facts(LARGE, dialed=True, epochs=(5, 6))
+    assert judge(new, newer, introduced_epoch=0, me=SMALL) is Verdict.OLD
+    assert judge(newer, new, introduced_epoch=6, me=SMALL) is Verdict.REPLACE
