@@ -16,36 +16,23 @@ from mreza.balancing.balancer import Balancer
 from mreza.balancing.endpoint import Lease
 from mreza.config.mesh import MeshConfig
 from mreza.errors import (
-    ConfigError,
     DeadlineExceeded,
-    DecodeError,
     MeshError,
     NoRoute,
     NoSuchProcess,
     OutboxFull,
     Overloaded,
-    PayloadError,
-    RemoteError,
     WorkerLost,
 )
 from mreza.ids import NodeId
+from mreza.planes.call import Attempt, Call, check_call, failure_in, refusal_error
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import Resolve
 from mreza.processes.handlers import Registry, idempotent_offer
-from mreza.qos import Priority
-from mreza.wire.packet import (
-    FAILURE,
-    HEADERS_MAX,
-    REQUEST_TARGET_MAX,
-    Failure,
-    Request,
-    Response,
-    Status,
-)
+from mreza.wire.packet import Failure, Request, Response, Status
 
 LOSSES_MAX = 3
 "Work that so many workers did not survive is not given to another: it may be what kills them."
-HEADER_BYTES_MAX = 8 * 1024
 _TIMEOUT_MS_MAX = 2**31 - 1
 
 
@@ -55,81 +42,6 @@ class SendRequest(msgspec.Struct, frozen=True):
     destination: NodeId
     request: Request
     priority: int
-
-
-class _Attempt:
-    """A call given to one node."""
-
-    __slots__ = (
-        "call",
-        "idempotent",
-        "lease",
-        "message",
-        "node",
-        "request_id",
-        "run_id",
-        "sent_at",
-    )
-
-    def __init__(
-        self, call: _Call, request_id: int, node: NodeId, lease: Lease | None, sent_at: float
-    ) -> None:
-        self.call = call
-        self.request_id = request_id
-        self.node = node
-        self.lease = lease
-        self.sent_at = sent_at
-        self.idempotent = False
-        self.run_id: int | None = None
-        "Of work given to ourselves."
-        self.message: tuple[int, int, int, int] | None = None
-
-
-class _Call:
-    """One call until it is resolved."""
-
-    __slots__ = (
-        "attempts",
-        "call_id",
-        "current",
-        "deadline",
-        "headers",
-        "idempotent",
-        "key",
-        "losses",
-        "node",
-        "payload",
-        "priority",
-        "process",
-        "refused",
-        "retry_after_s",
-        "timeout_s",
-        "to_handler",
-    )
-
-    def __init__(self, call_id: int, process: str, payload: msgspec.Raw) -> None:
-        self.call_id = call_id
-        self.process = process
-        self.payload = payload
-        self.node: NodeId | None = None
-        self.deadline = 0.0
-        self.timeout_s = 0.0
-        self.priority = int(Priority.NORMAL)
-        self.key: str | None = None
-        self.headers: dict[str, str] | None = None
-        self.idempotent = False
-        self.to_handler = False
-        self.attempts: list[_Attempt] = []
-        self.current: _Attempt | None = None
-        "None: it waits for somebody who could do it."
-        self.losses = 0
-        self.refused: list[NodeId] = []
-        "Who would not do it; asked again when it restarts or offers anew."
-        self.retry_after_s: float | None = None
-        "The shortest that an overloaded one has named."
-
-    def describe(self) -> str:
-        return "the message" if self.to_handler else f"process {self.process!r}"
 
 
 class Calls:
@@ -157,10 +69,10 @@ class Calls:
         self.balancer = balancer
         self._waiting_limit = config.messaging.outbox_bytes
         self._effects = effects
-        self._calls: dict[int, _Call] = {}
-        self._attempts: dict[int, _Attempt] = {}
+        self._calls: dict[int, Call] = {}
+        self._attempts: dict[int, Attempt] = {}
         "By request id: of every call not resolved, all of its attempts."
-        self._waiting: dict[int, _Call] = {}
+        self._waiting: dict[int, Call] = {}
         self._waiting_bytes = 0
         self._deadlines = Deadlines()
         self._next_call = 1
@@ -183,8 +95,8 @@ class Calls:
         now: float,
     ) -> int:
         """Begin a call; a Resolve with its number follows, in any case."""
-        _check(process, node, timeout_s, headers, to_handler=to_handler)
-        call = _Call(self._next_call, "" if to_handler else process, payload)
+        check_call(process, node, timeout_s, headers, to_handler=to_handler)
+        call = Call(self._next_call, "" if to_handler else process, payload)
         self._next_call += 1
         call.node, call.key, call.headers = node, key, headers or None
         call.timeout_s, call.deadline = timeout_s, now + timeout_s
@@ -224,7 +136,7 @@ class Calls:
                 attempt.lease.succeeded(now - attempt.sent_at)
             self._resolve(call, attempt, result=response.payload)
         elif attempt is call.current:
-            self._refused(attempt, response.status, _failure(response), now)
+            self._refused(attempt, response.status, failure_in(response), now)
 
     def not_sent(self, request_id: int, error: Exception, *, now: float) -> None:
         """The data plane did not take a request (its outbox is full): it was never sent."""
@@ -294,7 +206,7 @@ class Calls:
 
     # Rules.
 
-    def _place(self, call: _Call, now: float) -> None:
+    def _place(self, call: Call, now: float) -> None:
         """Give a call to a node, or let it wait."""
         choice = self._choose(call)
         size = len(call.payload)
@@ -312,7 +224,7 @@ class Calls:
         node, lease = choice
         request_id = self._next_request
         self._next_request += 1
-        attempt = _Attempt(call, request_id, node, lease, now)
+        attempt = Attempt(call, request_id, node, lease, now)
         attempt.idempotent = self._is_idempotent(call, node)
         call.current = attempt
         call.attempts.append(attempt)
@@ -329,7 +241,7 @@ class Calls:
         )
         self._effects.append(SendRequest(node, request, call.priority))
 
-    def _choose(self, call: _Call) -> tuple[NodeId, Lease | None] | None:
+    def _choose(self, call: Call) -> tuple[NodeId, Lease | None] | None:
         if call.to_handler:
             node = call.node
             if node is None or node in call.refused:
@@ -356,7 +268,7 @@ class Calls:
     def _can_reach(self, node: NodeId) -> bool:
         return node == self._me or len(self._path_to(node)) > 0
 
-    def _is_idempotent(self, call: _Call, node: NodeId) -> bool:
+    def _is_idempotent(self, call: Call, node: NodeId) -> bool:
         if call.idempotent or call.to_handler:
             return call.idempotent
         spec = self._registry.get(call.process)
@@ -364,10 +276,10 @@ class Calls:
             return True
         return node in self._offering(idempotent_offer(call.process))
 
-    def _refused(self, attempt: _Attempt, status: int, failure: Failure, now: float) -> None:
+    def _refused(self, attempt: Attempt, status: int, failure: Failure, now: float) -> None:
         """The worker answered, and it was not a result."""
         call = attempt.call
-        error = _error(status, failure, attempt.node, call)
+        error = refusal_error(status, failure, attempt.node, call)
         self._end(attempt, error)
         waits_for_it = call.to_handler or call.node is not None
         if status == Status.CLOSING:
@@ -383,7 +295,7 @@ class Calls:
             self._resolve(call, attempt, error=error)
 
     def _elsewhere(
-        self, call: _Call, refused_by: NodeId, now: float, *, retry_after_s: float | None = None
+        self, call: Call, refused_by: NodeId, now: float, *, retry_after_s: float | None = None
     ) -> None:
         """Ask a node that has not been asked. When all who offer it are full, say so."""
         call.current = None
@@ -396,7 +308,7 @@ class Calls:
             error = Overloaded(text, retry_after_s=call.retry_after_s)
             self._resolve(call, call.attempts[-1], error=error)
 
-    def _lost(self, attempt: _Attempt, cause: str, now: float, *, gone: bool) -> None:
+    def _lost(self, attempt: Attempt, cause: str, now: float, *, gone: bool) -> None:
         """The node that had the call will not answer it."""
         call = attempt.call
         text = f"node {attempt.node.short}, which had {call.describe()}, is lost ({cause})"
@@ -412,14 +324,14 @@ class Calls:
             call.refused.append(attempt.node)
         self._place(call, now)
 
-    def _given_to(self, node: NodeId) -> list[_Attempt]:
+    def _given_to(self, node: NodeId) -> list[Attempt]:
         return [
             call.current
             for call in self._calls.values()
             if call.current is not None and call.current.node == node
         ]
 
-    def _too_late(self, call: _Call) -> MeshError:
+    def _too_late(self, call: Call) -> MeshError:
         after = f"in {call.timeout_s:g} s"
         attempt = call.current
         pinned = call.node
@@ -439,14 +351,14 @@ class Calls:
             return NoSuchProcess(f"node {pinned.short} did not offer {call.describe()} {after}")
         return NoRoute(f"no path to node {pinned.short} was found {after}")
 
-    def _end(self, attempt: _Attempt, error: Exception) -> None:
+    def _end(self, attempt: Attempt, error: Exception) -> None:
         if attempt.lease is not None:
             attempt.lease.failed(error)
 
     def _resolve(
         self,
-        call: _Call,
-        attempt: _Attempt | None,
+        call: Call,
+        attempt: Attempt | None,
         *,
         result: msgspec.Raw | None = None,
         failure: Failure | None = None,
@@ -470,7 +382,7 @@ class Calls:
         )
         self._forget(call)
 
-    def _forget(self, call: _Call) -> None:
+    def _forget(self, call: Call) -> None:
         self._stop_waiting(call)
         del self._calls[call.call_id]
         self._deadlines.discard(call.call_id)
@@ -479,55 +391,6 @@ class Calls:
             if attempt.lease is not None:
                 attempt.lease.released()
 
-    def _stop_waiting(self, call: _Call) -> None:
+    def _stop_waiting(self, call: Call) -> None:
         if self._waiting.pop(call.call_id, None) is not None:
             self._waiting_bytes -= len(call.payload)
-
-
-def _check(
-    process: str,
-    node: NodeId | None,
-    timeout_s: float,
-    headers: dict[str, str] | None,
-    *,
-    to_handler: bool,
-) -> None:
-    if to_handler and node is None:
-        raise PayloadError("a DATA message needs destination=, a node's id or name")
-    if not to_handler and not 0 < len(process.encode()) <= REQUEST_TARGET_MAX:
-        raise ConfigError(f"process name {process!r}: must have 1 to {REQUEST_TARGET_MAX} bytes")
-    if not timeout_s > 0:
-        raise ConfigError(f"timeout_s is {timeout_s}: must be above 0")
-    if headers:
-        size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
-        if len(headers) > HEADERS_MAX or size > HEADER_BYTES_MAX:
-            raise PayloadError(
-                f"{len(headers)} headers of {size} bytes; allowed are {HEADERS_MAX} "
-                f"of {HEADER_BYTES_MAX} bytes together"
-            )
-
-
-def _failure(response: Response) -> Failure:
-    try:
-        return FAILURE.decode(response.payload)
-    except DecodeError as error:
-        return Failure(
-            type_name="DecodeError", message=f"the worker's reason is unreadable: {error}"
-        )
-
-
-def _error(status: int, failure: Failure, node: NodeId, call: _Call) -> MeshError:
-    """What a refusal means to the caller, if nobody else can be asked."""
-    text = f"node {node.short}: {failure.message}"
-    match status:
-        case Status.OVERLOADED:
-            return Overloaded(text, retry_after_s=failure.retry_after_ms / 1000)
-        case Status.NO_SUCH_PROCESS:
-            return NoSuchProcess(text)
-        case Status.EXPIRED:
-            return DeadlineExceeded(f"{text} ({call.describe()}, {call.timeout_s:g} s allowed)")
-        case Status.BAD_PAYLOAD:
-            return PayloadError(text)
-        case Status.CLOSING:
-            return WorkerLost(f"{text}; the work did not run", may_have_run=False)
-    return RemoteError(failure.message, type_name=failure.type_name, node=node.short)

@@ -11,7 +11,8 @@ TYPE_NAME_MAX = 128
 MESSAGE_MAX = 4 * 1024
 TRACEBACK_MAX = 16 * 1024
 "Bytes of a traceback that travel. Its end is kept: it names the error."
-_OURS = "/mreza/io/executors/"
+_OURS = ("/mreza/io/executors/", "/mreza/processes/handlers.py")
+"Frames between the loop and the handler, which tell its author nothing."
 
 
 def failure_of(error: BaseException, *, retry_after_s: float = 0.0) -> Failure:
@@ -43,12 +44,17 @@ def _message(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str:
     frames: TracebackType | None = error.__traceback__
-    while frames is not None and _OURS in frames.tb_frame.f_code.co_filename.replace("\\", "/"):
+    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, frames))
     except Exception:  # noqa: BLE001 - as above
         return ""
+
+
+def _is_ours(filename: str) -> bool:
+    path = filename.replace("\\", "/")
+    return any(ours in path for ours in _OURS)
 
 
 def _cut(text: str, size: int) -> str:

@@ -1,0 +1,156 @@
+"""One call: what was asked, who was asked, and what a refusal means to the caller."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mreza.balancing.endpoint import Lease
+from mreza.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    DecodeError,
+    MeshError,
+    NoSuchProcess,
+    Overloaded,
+    PayloadError,
+    RemoteError,
+    WorkerLost,
+)
+from mreza.ids import NodeId
+from mreza.qos import Priority
+from mreza.wire.packet import (
+    FAILURE,
+    HEADERS_MAX,
+    REQUEST_TARGET_MAX,
+    Failure,
+    Response,
+    Status,
+)
+
+HEADER_BYTES_MAX = 8 * 1024
+
+
+class Attempt:
+    """A call given to one node."""
+
+    __slots__ = (
+        "call",
+        "idempotent",
+        "lease",
+        "message",
+        "node",
+        "request_id",
+        "run_id",
+        "sent_at",
+    )
+
+    def __init__(
+        self, call: Call, request_id: int, node: NodeId, lease: Lease | None, sent_at: float
+    ) -> None:
+        self.call = call
+        self.request_id = request_id
+        self.node = node
+        self.lease = lease
+        self.sent_at = sent_at
+        self.idempotent = False
+        self.run_id: int | None = None
+        "Of work given to ourselves."
+        self.message: tuple[int, int, int, int] | None = None
+
+
+class Call:
+    """One call until it is resolved."""
+
+    __slots__ = (
+        "attempts",
+        "call_id",
+        "current",
+        "deadline",
+        "headers",
+        "idempotent",
+        "key",
+        "losses",
+        "node",
+        "payload",
+        "priority",
+        "process",
+        "refused",
+        "retry_after_s",
+        "timeout_s",
+        "to_handler",
+    )
+
+    def __init__(self, call_id: int, process: str, payload: msgspec.Raw) -> None:
+        self.call_id = call_id
+        self.process = process
+        self.payload = payload
+        self.node: NodeId | None = None
+        self.deadline = 0.0
+        self.timeout_s = 0.0
+        self.priority = int(Priority.NORMAL)
+        self.key: str | None = None
+        self.headers: dict[str, str] | None = None
+        self.idempotent = False
+        self.to_handler = False
+        self.attempts: list[Attempt] = []
+        self.current: Attempt | None = None
+        "None: it waits for somebody who could do it."
+        self.losses = 0
+        self.refused: list[NodeId] = []
+        "Who would not do it; asked again when it restarts or offers anew."
+        self.retry_after_s: float | None = None
+        "The shortest that an overloaded one has named."
+
+    def describe(self) -> str:
+        return "the message" if self.to_handler else f"process {self.process!r}"
+
+
+def check_call(
+    process: str,
+    node: NodeId | None,
+    timeout_s: float,
+    headers: dict[str, str] | None,
+    *,
+    to_handler: bool,
+) -> None:
+    """Refuse at once what can never be done."""
+    if to_handler and node is None:
+        raise PayloadError("a DATA message needs destination=, a node's id or name")
+    if not to_handler and not 0 < len(process.encode()) <= REQUEST_TARGET_MAX:
+        raise ConfigError(f"process name {process!r}: must have 1 to {REQUEST_TARGET_MAX} bytes")
+    if not timeout_s > 0:
+        raise ConfigError(f"timeout_s is {timeout_s}: must be above 0")
+    if headers:
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
+        if len(headers) > HEADERS_MAX or size > HEADER_BYTES_MAX:
+            raise PayloadError(
+                f"{len(headers)} headers of {size} bytes; allowed are {HEADERS_MAX} "
+                f"of {HEADER_BYTES_MAX} bytes together"
+            )
+
+
+def failure_in(response: Response) -> Failure:
+    """The reason in a response that is not OK, also if it cannot be read."""
+    try:
+        return FAILURE.decode(response.payload)
+    except DecodeError as error:
+        return Failure(
+            type_name="DecodeError", message=f"the worker's reason is unreadable: {error}"
+        )
+
+
+def refusal_error(status: int, failure: Failure, node: NodeId, call: Call) -> MeshError:
+    """What a refusal means to the caller, if nobody else can be asked."""
+    text = f"node {node.short}: {failure.message}"
+    match status:
+        case Status.OVERLOADED:
+            return Overloaded(text, retry_after_s=failure.retry_after_ms / 1000)
+        case Status.NO_SUCH_PROCESS:
+            return NoSuchProcess(text)
+        case Status.EXPIRED:
+            return DeadlineExceeded(f"{text} ({call.describe()}, {call.timeout_s:g} s allowed)")
+        case Status.BAD_PAYLOAD:
+            return PayloadError(text)
+        case Status.CLOSING:
+            return WorkerLost(f"{text}; the work did not run", may_have_run=False)
+    return RemoteError(failure.message, type_name=failure.type_name, node=node.short)
