@@ -25,8 +25,10 @@ from mreza.wire.packet import Ack, Control, PacketKind, Request, Response
 
 OWN_BATCH_BYTES = 32 * 1024
 "Payloads from this size travel alone: the list codec would only copy them (PERF.md)."
-RESPONSE_BOUND_FACTOR = 2
-"Responses may wait up to this many times the bound: the work for them is done already."
+REQUEST_BOUND_FACTOR = 2
+"Requests may wait up to this many times the bound: data held up by a slow handler stops no call."
+RESPONSE_BOUND_FACTOR = 3
+"Responses may wait longer still: the work for them is done already."
 CONTROLS_MAX = 64
 PRIORITIES = 4
 _BATCH_LIMIT = BODY_MAX - HEADER_BYTES
@@ -93,8 +95,9 @@ class Outbox:
 
     def put_request(self, request: Request, *, priority: int) -> None:
         """Append one request."""
-        if self.waiting >= self._limit:
-            raise self._full(self._limit)
+        limit = self._limit * REQUEST_BOUND_FACTOR
+        if self.waiting >= limit:
+            raise self._full(limit)
         self._append(PacketKind.REQUEST, request, request_bytes(request), priority)
 
     def put_response(self, response: Response, *, priority: int) -> None:

@@ -36,8 +36,10 @@ def encode_payload(value: Any, *, limit: int | None = None) -> msgspec.Raw:
         raise PayloadError(
             f"a {type(value).__name__} cannot be sent: {error}; {_ALLOWED}"
         ) from error
-    if limit is not None and len(encoded) > limit:
-        raise _too_large(len(encoded), limit)
+    # The limit is what a caller can count: bytes as they are, anything else as it is encoded.
+    size = len(value) if isinstance(value, bytes | bytearray | memoryview) else len(encoded)
+    if limit is not None and size > limit:
+        raise _too_large(size, limit)
     return msgspec.Raw(encoded)
 
 

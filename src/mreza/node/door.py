@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from mreza.address import Address
 from mreza.clock import Clock
-from mreza.errors import DecodeError, MeshError
+from mreza.errors import DecodeError, MeshError, StateError
 from mreza.events import MemberState
 from mreza.ids import NodeId
 from mreza.node.logs import Log
@@ -90,7 +90,11 @@ class Door:
 
     async def _decide_here(self, request: JoinRequest) -> JoinAnswer:
         # The ledger waits for the disk; other messages must not wait with it.
-        return await asyncio.to_thread(self._desk.decide, request, wall=self._clock.wall())
+        try:
+            return await asyncio.to_thread(self._desk.decide, request, wall=self._clock.wall())
+        except StateError as error:
+            log.error("join_undecided", node=self._state.name, reason=str(error))
+            return refusal("unavailable")
 
     def _holders(self, authority_id: bytes) -> list[NodeId]:
         members = self._core.control.members.values()

@@ -112,6 +112,7 @@ class NodeCore:
         "Drops counted outside the data plane, by reason."
         self.offences: dict[str, int] = {}
         "What neighbors did that no honest node does, by code."
+        self._offers_version = -1
         self._out: list[Any] = []
 
     # Inputs: what links hear.
@@ -180,6 +181,9 @@ class NodeCore:
             self.control.introduce(prekeys=self.sealing.prekeys(), now=now)
         self.control.advance(now=now)
         self.data.advance(now=now)
+        if self._offers_version != self.control.roster.version:
+            self._offers_version = self.control.roster.version
+            self.service.offers_changed(now=now)
         self.service.advance(now=now)
         self._settle(now)
 
