@@ -64,7 +64,7 @@ class Waiting:
         return len(self._futures)
 
     async def outcome(self, call_id: int) -> Outcome:
-        """Wait for one call; cancelling this tells the worker, too."""
+        """Wait for one call. Cancelling this ends work on this node; elsewhere its deadline does."""
         started = self._clock.monotonic()
         future: asyncio.Future[Resolve] = asyncio.get_running_loop().create_future()
         self._futures[call_id] = future
