@@ -13,7 +13,7 @@ section 8)."""
 GROW_WITHIN_S = 0.25
 "A handler that empties half of the window faster than this gets twice the window."
 POSITION_MAX = 1 << 62
-"As far as positions go (RFC 9000, section 16); a liar's do not lead us beyond what msgpack can say."
+"As far as positions go (RFC 9000, section 16); a liar's do not lead us beyond msgpack's numbers."
 GROWTH_MAX_BYTES = 64 * 1024 * 1024
 "By how much all windows of one node together may be larger than their first size."
 
@@ -88,7 +88,7 @@ class ReceiveCredit:
         self._end = 0
         self._waiting = 0
         self._stale = stale
-        self._announced = 0
+        self._announced = CREDIT_FIRST_BYTES  # Every sender begins with so much, untold.
         self._announced_at = 0.0
 
     @property

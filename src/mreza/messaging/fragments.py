@@ -106,7 +106,8 @@ class Transfer:
         self._held += len(piece)
         if fragment.offset > len(self.body):
             self._ahead[fragment.offset] = piece
-            return Piece.STORED
+            # All bytes are here and a gap is left: pieces overlap.
+            return Piece.BAD if self._held == self.total else Piece.STORED
         self._append(piece)
         while (following := self._ahead.pop(len(self.body), None)) is not None:
             self._append(following)

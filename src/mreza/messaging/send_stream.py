@@ -275,7 +275,7 @@ class SendStream:
 
     @property
     def _must_tell_base(self) -> bool:
-        """An ordered batch waits for one that was given up since the receiver last heard our base."""
+        """An ordered batch waits for one given up since the receiver last heard our base."""
         return bool(self._awaited_highest) and self._base_acked <= self._awaited_highest
 
     def _number(self, flight: Flight) -> Flight:

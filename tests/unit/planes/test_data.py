@@ -84,7 +84,7 @@ def test_a_full_outbox_says_where_and_how_much() -> None:
 
 def test_what_cannot_be_sent_is_refused_at_once() -> None:
     mesh = PlaneMesh.line("a", "b", config=MessagingConfig(payload_max=1000))
-    for payload in (object(), b"x" * 1001, "x" * 1001, ["x" * 1001], 1 << 64):
+    for payload in (object(), b"x" * 1001, "x" * 1001, ["x" * 1009], 1 << 64):
         with pytest.raises(PayloadError):
             mesh["a"].data.send(mesh["b"].id, payload)
     request = Request(1, "work", raw(b"x" * 100_000), 1000)
