@@ -120,13 +120,21 @@ def exit_status(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, MeshError | OSError):
             raise
         usage = isinstance(error, ConfigError | InvalidAddress)
-        return _complain(str(error), USAGE if usage else FAILED)
+        return _complain(_words(error), USAGE if usage else FAILED)
     return status if isinstance(status, int) else 0
 
 
 def _complain(text: str, status: int) -> int:
     print(f"mreza: {one_line(text)}", file=sys.stderr)
     return status
+
+
+def _words(error: Exception) -> str:
+    """The text of an error, without the number that the system gives it."""
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror}"
+    return str(error)
 
 
 def _command_line_problem(error: Any) -> str:

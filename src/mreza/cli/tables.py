@@ -55,6 +55,11 @@ def size(count: float) -> str:
     return f"{count / 1024**3:.1f} GiB"
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something: 1 file, 2 files, 1,000 files."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def node_rows(nodes: Sequence[Json]) -> list[list[str]]:
     """Columns: name, state, since, offers, cause, id."""
     return [

@@ -88,10 +88,21 @@ class Links:
     # What the node does.
 
     async def listen(self, host: str, port: int, *, next_free: bool = False) -> tuple[Address, ...]:
-        """Listen on a host (empty: all addresses of the machine) and return what was bound."""
+        """Listen on a host (empty: all addresses of the machine) and return what was bound.
+
+        Raises:
+            OSError: that cannot be; the text says where it was tried.
+        """
         bound: list[Address] = []
         loop = asyncio.get_running_loop()
-        for sock in bind_sockets(host, port, next_free=next_free):
+        try:
+            sockets = bind_sockets(host, port, next_free=next_free)
+        except OSError as error:
+            where = Address(host or "*", port)
+            raise OSError(
+                error.errno, f"cannot listen on {where}: {error.strerror}; choose another address"
+            ) from error
+        for sock in sockets:
             name = sock.getsockname()
             self._servers.append(await loop.create_server(self._accept, sock=sock))
             bound.append(Address(str(name[0]), int(name[1])))

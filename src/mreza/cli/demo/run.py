@@ -23,6 +23,7 @@ from mreza.cli.demo.view import LiveProgress, PlainProgress, View
 from mreza.cli.demo.worker import FALSIFY, PROCESS
 from mreza.cli.output import show_json
 from mreza.cli.problems import DONE, FAILED, CommandFailed
+from mreza.cli.tables import counted
 from mreza.node.control_protocol import Call, Snapshot
 
 IN_FLIGHT = 12
@@ -77,7 +78,9 @@ class Demo:
 
     async def run(self) -> int:
         """Everything; the exit status."""
-        self._view.note(f"{len(self._files):,} files to measure on three nodes: a, b and c")
+        self._view.note(
+            f"{counted(len(self._files), 'file')} to measure on three nodes: a, b and c"
+        )
         started = time.monotonic()
         async with Line(step=self._view.step, env=self._lie()) as line, Baseline() as baseline:
             self._view.step(f"set up in {time.monotonic() - started:.1f} s")
@@ -172,8 +175,9 @@ class Demo:
             return {}
         for path in sorted(self._files, key=_size_of, reverse=True):
             with contextlib.suppress(OSError, ValueError):
+                digest = hashlib.sha256(read_source(path)).hexdigest()
                 self._view.note(f"a worker will lie about {path}; the demo must notice")
-                return {FALSIFY: hashlib.sha256(read_source(path)).hexdigest()}
+                return {FALSIFY: digest}
         return {}
 
 

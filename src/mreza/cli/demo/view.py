@@ -17,7 +17,7 @@ from rich.text import Text
 
 from mreza.cli.demo.tally import NodeTally, Tally
 from mreza.cli.problems import one_line
-from mreza.cli.tables import plain_table, size
+from mreza.cli.tables import counted, plain_table, size
 
 PLAIN_INTERVAL_S = 5.0
 "Without a terminal, one line of progress in so many seconds."
@@ -155,7 +155,7 @@ class PlainProgress:
         if self._tally.settled != self._shown and callable(self._line):
             self._shown = self._tally.settled
             share = 100 * self._shown // max(self._tally.total, 1)
-            self._line(f"{self._shown} of {self._tally.total} files ({share} %)")
+            self._line(f"{self._shown} of {counted(self._tally.total, 'file')} ({share} %)")
 
 
 def node_rows(tally: Tally, *, relay: str) -> list[list[str]]:
@@ -191,7 +191,7 @@ def _forwarded(tally: Tally, node: NodeTally, *, relay: str) -> str:
         return "-"
     measured = sum(each.files for each in tally.nodes.values())
     crossed = tally.crossed(relay)
-    return f"{crossed} files ({100 * crossed / measured:.0f} %)" if measured else "-"
+    return f"{counted(crossed, 'file')} ({100 * crossed / measured:.0f} %)" if measured else "-"
 
 
 SLOWEST_COLUMNS = ("seconds", "size", "lines", "functions", "longest function", "node", "file")
@@ -237,8 +237,9 @@ def complaints(tally: Tally) -> list[str]:
 def verdict(tally: Tally, *, relay: str, seconds: float) -> list[str]:
     """What it all amounts to."""
     total_bytes = sum(node.bytes for node in tally.nodes.values())
-    found_all = f"{tally.lines:,} lines and {tally.functions:,} functions"
-    lines = [f"{found_all} in {tally.agreed:,} files ({size(total_bytes)}) in {seconds:.1f} s"]
+    found_all = f"{counted(tally.lines, 'line')} and {counted(tally.functions, 'function')}"
+    files = counted(tally.agreed, "file")
+    lines = [f"{found_all} in {files} ({size(total_bytes)}) in {seconds:.1f} s"]
     if tally.longest is not None:
         found = tally.longest.measurement
         lines[0] += (
@@ -250,13 +251,12 @@ def verdict(tally: Tally, *, relay: str, seconds: float) -> list[str]:
         crossed = tally.crossed(relay)
         share = 100 * crossed / measured
         lines.append(
-            f"{crossed:,} of {measured:,} files ({share:.1f} %) were forwarded by the middle node"
+            f"the middle node forwarded {crossed:,} of {counted(measured, 'file')} ({share:.1f} %)"
         )
     if tally.all_agreed:
-        skipped = f"; {len(tally.skipped)} files could not be sent" if tally.skipped else ""
-        lines.append(
-            f"all {tally.agreed:,} results agree with those computed without the mesh{skipped}"
-        )
+        skipped = f"; {counted(len(tally.skipped), 'file')} not sent" if tally.skipped else ""
+        agreed = "one result agrees" if tally.agreed == 1 else f"all {tally.agreed:,} results agree"
+        lines.append(f"{agreed} with what was computed without the mesh{skipped}")
     else:
         lines.append(
             f"NOT all agree: {len(tally.differing)} differ, {len(tally.failed)} failed, "

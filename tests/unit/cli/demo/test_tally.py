@@ -76,7 +76,7 @@ def test_what_cannot_be_sent_is_told_but_is_no_disagreement() -> None:
     add(tally, "x.py", node=B)
     tally.skipped.append("y.py: Permission denied")
     assert tally.all_agreed
-    assert "1 files could not be sent" in verdict(tally, relay=B, seconds=1.0)[-1]
+    assert "; 1 file not sent" in verdict(tally, relay=B, seconds=1.0)[-1]
     assert complaints(tally) == ["not sent: y.py: Permission denied"]
 
 
@@ -111,7 +111,7 @@ def test_rows_say_who_sends_who_works_and_who_forwards() -> None:
     tally.nodes[B].forwarded_envelopes, tally.nodes[B].forwarded_bytes = 4, 2048
     rows = node_rows(tally, relay=B)
     assert [row[2] for row in rows] == ["sends", "works, forwards", "works"]
-    assert rows[1][-2:] == ["1 files (50 %)", "4 (2.0 KiB)"]
+    assert rows[1][-2:] == ["1 file (50 %)", "4 (2.0 KiB)"]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -127,10 +127,10 @@ def test_the_whole_outcome_is_shown_on_terminals_and_pipes(terminal: bool) -> No
         progress.update(relay=B)
     view.outcome(tally, relay=B, seconds=2.0)
     said = out.getvalue()
-    for words in ("set up", "102", "1 files (100 %)", "agree with those computed without"):
+    for words in ("set up", "102", "1 file (100 %)", "agrees with what was computed without"):
         assert words in said
     if not terminal:
-        assert "1 of 1 files (100 %)" in said
+        assert "1 of 1 file (100 %)" in said
         assert "\x1b" not in said
 
 
