@@ -1,0 +1,1 @@
+"""How fast, next to raw TLS in the same run: `python -m benchmarks`. README.md has the method."""
