@@ -45,12 +45,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
-    parser.add_argument("--short", action="store_true", help="one round of 0.2 s: does it run?")
+    parser.add_argument("--short", action="store_true", help="one round of 0.1 s: does it run?")
     parser.add_argument("--only", metavar="TEXT", help="cases whose name contains this")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures here")
     given = parser.parse_args()
     if given.short:
-        given.rounds, given.seconds = 1, 0.2
+        given.rounds, given.seconds = 1, 0.1
     if given.rounds < 1 or given.seconds <= 0:
         parser.error("rounds and seconds must be positive")
     return given
