@@ -175,8 +175,7 @@ async def test_a_killed_process_is_noticed_by_its_refused_redial(mesh: MeshOfLin
         await met(a, b)
         loop = asyncio.get_running_loop()
         killed_at = loop.time()
-        for server in b.links._servers:
-            server.close()
+        b.links._listener.close()
         for link in list(b.links._all):
             link.abort("killed")
         await eventually_async(lambda: ("gone", b.me) in a.log)

@@ -7,8 +7,8 @@ patience.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from mreza.address import Address
 from mreza.clock import Clock
@@ -62,7 +62,7 @@ class JoinServing:
         door: JoinDoor,
         peer: JoinPeer,
         *,
-        spawn: Callable[[Awaitable[None], str], asyncio.Task[None]],
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
         self._door = door
         self._peer = peer

@@ -36,8 +36,10 @@ PARTING_S = 5.0
 "How long both ends of a replaced link have to empty it. Default: a handshake's patience."
 JOIN_TIMEOUT_S = 20.0
 "For a whole join; its authority may be several hops away."
+UP = "up"
 RESET = "reset"
 CLOSED = "closed"
+REPLACED = "replaced"
 _CERTIFICATE_CODES = {"other_mesh": RefusalCode.OTHER_MESH}
 
 
@@ -125,8 +127,8 @@ class LinkConnection:
         self.session: LinkSession | None = None
         self.cause = ""
         "Why it ends, once that is known."
-        self.outcome: asyncio.Future[str] | None = None
-        "For whoever dialed: done when the link is up or the connection has ended."
+        self.outcome: asyncio.Future[str] | None = self._loop.create_future() if dialed else None
+        "For whoever dialed: UP when the link is up, or the cause of its end."
         self.settled = False
         self._join: JoinConversation | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -232,6 +234,11 @@ class LinkConnection:
     def write_raw(self, frame: bytes) -> None:
         """For a join, which has no session."""
         self._connection.write([frame])
+
+    def report_up(self) -> None:
+        """Tell whoever dialed."""
+        if self.outcome is not None and not self.outcome.done():
+            self.outcome.set_result(UP)
 
     # What the connection tells.
 

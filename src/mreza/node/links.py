@@ -1,46 +1,45 @@
-"""All links of a node: the listener, the dials, and one session for each peer.
+"""All links of a node: who is let in, and which of two links to one peer stays.
 
-Owns every socket, timer and task of them. Decides who is let in (with the judges it was given) and
-which of two links to one peer stays; what the frames mean is the node's business (`LinkEvents`).
+Owns every connection, accepted or dialed. Judges peers with the judges it was given; what their
+frames mean is the node's business (`LinkEvents`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from mreza.address import Address
 from mreza.clock import Clock
 from mreza.config.link import LinkConfig
 from mreza.errors import CertificateRejected, NotRunning
 from mreza.ids import NodeId
-from mreza.io.tcp import TlsConnection, bind_sockets, connect
+from mreza.io.tcp import TlsConnection
 from mreza.io.tls import member_context, server_context
-from mreza.link.accept_limits import AcceptLimits
-from mreza.link.send_queue import Body, Waiting
+from mreza.link.send_queue import Body
 from mreza.link.table import Verdict, judge
+from mreza.node.dialing import dial_link
 from mreza.node.joins import JoinDoor, JoinServing
-from mreza.node.link_connection import CLOSED, RESET, JoinConversation, LinkConnection
+from mreza.node.link_connection import CLOSED, REPLACED, JoinConversation, LinkConnection
 from mreza.node.link_events import (
     DialOutcome,
     DialResult,
     LinkEvents,
     LinkView,
     PeerRefusal,
-    view_of,
 )
+from mreza.node.listener import Listener
+from mreza.node.up_links import UpLinks
 from mreza.security.certificates import MemberCertificate
 from mreza.security.credentials import Credentials
-from mreza.wire.frame import FrameType
 from mreza.wire.link import Hello, RefusalCode
 from mreza.wire.records import LINKS_MAX, AgedRecord
 
 __all__ = ["DialOutcome", "DialResult", "LinkEvents", "LinkView", "Links", "PeerRefusal"]
 
-REPLACED = "replaced"
 SHUTDOWN = "shutdown"
-UP = "up"
 
 
 class Links:
@@ -69,21 +68,21 @@ class Links:
         self._why_revoked = why_revoked
         self._joins = joins
         self._anchors = credentials.anchors
-        self._server_context = server_context(credentials)
         self._member_context = member_context(credentials)
-        self._limits = AcceptLimits(per_address_per_s=config.accepts_per_address_per_s)
-        self._servers: list[asyncio.Server] = []
-        self._up: dict[NodeId, LinkConnection] = {}
+        self._listener = Listener(
+            server_context(credentials),
+            admitted=self._admitted,
+            per_address_per_s=config.accepts_per_address_per_s,
+            clock=clock,
+        )
+        self._up = UpLinks(events)
         self._greeting: dict[NodeId, LinkConnection] = {}
         "Dialed, hello said, no answer yet: one for each peer."
         self._all: dict[LinkConnection, None] = {}
         "Every open connection, in the order of opening."
-        self._dirty: dict[LinkConnection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._all_ended = asyncio.Event()
         self._closing = False
-        self.accepts_refused: dict[str, int] = {}
-        "Connections refused before a byte was read, by reason (the newest hundred)."
 
     # What the node does.
 
@@ -93,20 +92,7 @@ class Links:
         Raises:
             OSError: that cannot be; the text says where it was tried.
         """
-        bound: list[Address] = []
-        loop = asyncio.get_running_loop()
-        try:
-            sockets = bind_sockets(host, port, next_free=next_free)
-        except OSError as error:
-            where = Address(host or "*", port)
-            raise OSError(
-                error.errno, f"cannot listen on {where}: {error.strerror}; choose another address"
-            ) from error
-        for sock in sockets:
-            name = sock.getsockname()
-            self._servers.append(await loop.create_server(self._accept, sock=sock))
-            bound.append(Address(str(name[0]), int(name[1])))
-        return tuple(bound)
+        return await self._listener.open(host, port, next_free=next_free)
 
     async def dial(self, address: Address, *, expected: NodeId | None = None) -> DialResult:
         """Try to make a link; returns when it is up or it is known why not.
@@ -117,69 +103,35 @@ class Links:
             raise NotRunning("the links of this node are closed")
         if expected is not None and self._is_taken(expected):
             return DialResult(DialOutcome.ALREADY, expected)
-        loop = asyncio.get_running_loop()
-        started = self.clock.monotonic()
-        try:
-            sock = await connect(address, timeout_s=self.config.dial_timeout_s)
-        except ConnectionRefusedError:
-            return DialResult(DialOutcome.NOBODY, expected, "connection refused")
-        except (OSError, UnicodeError) as error:
-            text = "timed out" if isinstance(error, TimeoutError) else str(error)
-            return DialResult(DialOutcome.UNREACHABLE, expected, text)
-        link: LinkConnection | None = None
-        rtt_s = self.clock.monotonic() - started
 
-        def owner(connection: TlsConnection) -> LinkConnection | None:
-            nonlocal link
+        def adopt(connection: TlsConnection, rtt_s: float) -> LinkConnection | None:
             if self._closing:
                 return None
             link = LinkConnection(
                 self, connection, address=address, dialed=True, expected=expected, rtt_s=rtt_s
             )
-            link.outcome = loop.create_future()
             self._all[link] = None
             return link
 
-        try:
-            await loop.create_connection(
-                lambda: TlsConnection(self._member_context, owner, server_side=False), sock=sock
-            )
-        except OSError as error:
-            sock.close()
-            return DialResult(DialOutcome.UNREACHABLE, expected, str(error))
-        if link is None or link.outcome is None:
-            return DialResult(DialOutcome.UNREACHABLE, expected, CLOSED)
-        try:
-            cause = await asyncio.shield(link.outcome)
-        except asyncio.CancelledError:
-            # After our hello the peer may hold this for a link: then it takes its course without
-            # us.
-            if not link.greeted:
-                link.abort(CLOSED)
-            raise
-        return self._result(link, cause)
+        return await dial_link(
+            address,
+            expected=expected,
+            context=self._member_context,
+            adopt=adopt,
+            timeout_s=self.config.dial_timeout_s,
+            clock=self.clock,
+        )
 
     def send(self, peer: NodeId, kind: int, body: Body, priority: int) -> bool:
         """Queue a frame; `flush` writes it.
 
         False if there is no link to the peer (it is reported as dropped).
         """
-        link = self._up.get(peer)
-        if link is None or link.session is None:
-            self._drop(peer, [Waiting(kind, body, priority)])
-            return False
-        dropped = link.session.send(kind, body, priority)
-        self._dirty[link] = None
-        if dropped:
-            for waiting in dropped:
-                self._events.frame_dropped(peer, waiting.kind, waiting.body)
-        return True
+        return self._up.send(peer, kind, body, priority)
 
     def flush(self) -> None:
         """Write what `send` has queued: one write for each link. Call it once per loop turn."""
-        dirty, self._dirty = self._dirty, {}
-        for link in dirty:
-            link.flush()
+        self._up.flush()
 
     def has(self, peer: NodeId) -> bool:
         """True if a link to this peer is up."""
@@ -188,7 +140,12 @@ class Links:
     @property
     def peers(self) -> dict[NodeId, LinkView]:
         """Every link that is up."""
-        return {peer: view_of(peer, link) for peer, link in self._up.items()}
+        return self._up.views()
+
+    @property
+    def accepts_refused(self) -> dict[str, int]:
+        """Connections refused before a byte was read, by reason (the newest hundred)."""
+        return self._listener.refused
 
     @property
     def connections(self) -> int:
@@ -202,12 +159,12 @@ class Links:
         link = self._up.get(peer)
         if link is not None:
             link.refuse(code, text, introduction)
-            self._down(link, code)
+            self._up.down(link, code)
 
     def renew(self, reason: str) -> None:
         """Part from every peer, so that all hear our new hello when they or we dial again."""
-        for link in list(self._up.values()):
-            self._retire(link, reason)
+        for link in self._up.all():
+            self._up.retire(link, reason)
 
     def gone(self, peer: NodeId) -> None:
         """Discovery found that no process listens any more where this peer did."""
@@ -216,7 +173,7 @@ class Links:
     def use(self, credentials: Credentials) -> None:
         """Show renewed certificates on connections from now on."""
         self._anchors = credentials.anchors
-        self._server_context = server_context(credentials)
+        self._listener.context = server_context(credentials)
         self._member_context = member_context(credentials)
 
     async def close(self, timeout_s: float = 5.0) -> None:
@@ -227,11 +184,10 @@ class Links:
         if self._closing:
             return
         self._closing = True
-        for server in self._servers:
-            server.close()
+        self._listener.close()
         for link in list(self._all):
-            if link.peer is not None and self._up.get(link.peer) is link:
-                self._retire(link, SHUTDOWN)
+            if self._up.holds(link):
+                self._up.retire(link, SHUTDOWN)
             elif not link.parting:
                 link.abort(CLOSED)
         for task in self._tasks:
@@ -248,11 +204,7 @@ class Links:
                 await self._wait_all_ended()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
-        for server in self._servers:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await server.wait_closed()
-        self._servers.clear()
+        await self._listener.wait_closed(timeout_s=1.0)
 
     # What connections ask and tell (LinkHost).
 
@@ -304,25 +256,27 @@ class Links:
         elif verdict is Verdict.KEEP:
             self._turn_away(link, hello)
         elif existing is not None and verdict is Verdict.MERGE:
-            self._merge(existing, link, hello)
+            self._accept_hello(link, hello)
+            self._up.merge(existing, link)
         else:
             if existing is not None:
                 self._replace(existing, hello)
-            self._bring_up(link, hello)
+            self._accept_hello(link, hello)
+            self._up.bring_up(link, hello)
 
     def frame(self, peer: NodeId, kind: int, body: bytes) -> None:
         self._events.frame(peer, kind, body)
 
     def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None:
-        if link.peer is not None and self._up.get(link.peer) is link:
+        if link.peer is not None and self._up.holds(link):
             self._events.link_rtt(link.peer, rtt_s)
 
     def peer_left(self, link: LinkConnection, reason: str) -> None:
-        if reason == REPLACED and link.peer is not None and self._up.get(link.peer) is link:
+        if reason == REPLACED and self._up.holds(link):
             # Its hello on the link that it keeps is on the way; that will move what waits here.
             link.await_replacement()
             return
-        self._down(link, CLOSED)
+        self._up.down(link, CLOSED)
         if link.session is not None and not link.session.leaving:
             link.close(CLOSED)
 
@@ -340,7 +294,7 @@ class Links:
         by_us: bool,
         introduction: AgedRecord | None = None,
     ) -> None:
-        self._down(link, code)
+        self._up.down(link, code)
         if code == RefusalCode.SELF:
             return
         heard = None if by_us else introduction
@@ -363,9 +317,8 @@ class Links:
 
     def ended(self, link: LinkConnection, cause: str) -> None:
         self._settle(link)
-        self._down(link, cause)
+        self._up.down(link, cause)
         self._all.pop(link, None)
-        self._dirty.pop(link, None)
         if not self._all:
             self._all_ended.set()
 
@@ -374,23 +327,9 @@ class Links:
     def _is_taken(self, peer: NodeId) -> bool:
         return peer in self._up or peer in self._greeting
 
-    def _accept(self) -> TlsConnection:
-        return TlsConnection(self._server_context, self._admit, server_side=True)
-
-    def _admit(self, connection: TlsConnection) -> LinkConnection | None:
-        if self._closing:
-            return None
-        remote = connection.remote
-        why = self._limits.admit(remote.host, now=self.clock.monotonic())
-        if why is not None:
-            count = self.accepts_refused.pop(why, 0)
-            if len(self.accepts_refused) >= 100:
-                del self.accepts_refused[next(iter(self.accepts_refused))]
-            self.accepts_refused[why] = count + 1
-            return None
-        link = LinkConnection(self, connection, address=remote, dialed=False)
+    def _admitted(self, connection: TlsConnection) -> LinkConnection:
+        link = LinkConnection(self, connection, address=connection.remote, dialed=False)
         self._all[link] = None
-        self._all_ended.clear()
         return link
 
     def _settle(self, link: LinkConnection) -> None:
@@ -398,7 +337,7 @@ class Links:
         if not link.settled:
             link.settled = True
             if not link.dialed:
-                self._limits.settled(link.remote.host)
+                self._listener.settled(link.remote.host)
         if link.peer is not None and self._greeting.get(link.peer) is link:
             del self._greeting[link.peer]
 
@@ -409,30 +348,6 @@ class Links:
         link.up_at = now
         self._settle(link)
 
-    def _bring_up(self, link: LinkConnection, hello: Hello) -> None:
-        peer = link.peer
-        assert peer is not None  # noqa: S101 - it said hello
-        self._accept_hello(link, hello)
-        self._up[peer] = link
-        self._report_up(link)
-        self._events.link_up(
-            peer, hello, link.address, dialed=link.dialed, rtt_s=link.connect_rtt_s
-        )
-
-    def _merge(self, old: LinkConnection, new: LinkConnection, hello: Hello) -> None:
-        """Both ends dialed at once, and the new link is the one that both keep."""
-        assert old.session is not None  # noqa: S101 - both are up
-        assert new.session is not None  # noqa: S101
-        assert new.peer is not None  # noqa: S101
-        self._accept_hello(new, hello)
-        self._up[new.peer] = new
-        for waiting in old.session.take_waiting():
-            if waiting.kind != FrameType.PROBE:
-                new.session.send(waiting.kind, waiting.body, waiting.priority)
-        self._dirty.pop(old, None)
-        old.part(REPLACED)
-        self._report_up(new)
-
     def _turn_away(self, link: LinkConnection, hello: Hello) -> None:
         """Both ends dialed at once, and the link that we have is the one that both keep."""
         if not link.dialed:
@@ -441,14 +356,14 @@ class Links:
         # The peer answered our hello and may have sent frames already: they are read before it
         # ends.
         self._accept_hello(link, hello)
-        self._report_up(link)
+        link.report_up()
         link.part(REPLACED)
 
     def _replace(self, old: LinkConnection, hello: Hello) -> None:
         """The peer has lost its end of the old link, or is a newer process."""
         assert old.peer is not None  # noqa: S101 - it is up
         is_old = old.facts.peer_epoch < hello.epoch
-        self._down(old, REPLACED)
+        self._up.down(old, REPLACED)
         if is_old:
             newest = self._newest_introduction(old.peer)
             text = f"epoch {hello.epoch:x} of {old.peer} has come"
@@ -467,49 +382,8 @@ class Links:
         link.refuse(code, text, introduction)
         self._events.identity_conflict(link.address, hello.epoch, None)
 
-    def _report_up(self, link: LinkConnection) -> None:
-        if link.outcome is not None and not link.outcome.done():
-            link.outcome.set_result(UP)
-
-    def _down(self, link: LinkConnection, cause: str) -> None:
-        peer = link.peer
-        if peer is None or self._up.get(peer) is not link:
-            return
-        del self._up[peer]
-        self._dirty.pop(link, None)
-        assert link.session is not None  # noqa: S101 - it was up
-        waiting = link.session.take_waiting()
-        self._events.link_down(peer, cause)
-        self._drop(peer, waiting)
-
-    def _retire(self, link: LinkConnection, reason: str) -> None:
-        """What waits is sent, then goodbye; to the node the link has ended now."""
-        assert link.peer is not None  # noqa: S101 - it is up
-        del self._up[link.peer]
-        self._dirty.pop(link, None)
-        link.part(reason)
-        self._events.link_down(link.peer, CLOSED)
-
-    def _drop(self, peer: NodeId, frames: list[Waiting]) -> None:
-        for waiting in frames:
-            if waiting.kind == FrameType.ENVELOPE:
-                self._events.frame_dropped(peer, waiting.kind, waiting.body)
-
-    def _result(self, link: LinkConnection, cause: str) -> DialResult:
-        outcomes = {
-            UP: DialOutcome.UP,
-            RefusalCode.SELF: DialOutcome.OURSELF,
-            RefusalCode.DUPLICATE_LINK: DialOutcome.ALREADY,
-            RESET: DialOutcome.UNREACHABLE,
-            CLOSED: DialOutcome.UNREACHABLE,
-        }
-        return DialResult(outcomes.get(cause, DialOutcome.REFUSED), link.peer, cause)
-
-    def _spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
-        async def run() -> None:
-            await work
-
-        task = asyncio.get_running_loop().create_task(run(), name=name)
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
