@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import os
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mreza.cli.problems import UsageProblem
 
+_OTHERS = ("site-packages", "dist-packages")
+
 
 def installed_files() -> list[Path]:
     """Every Python file of the standard library and the installed packages, in a fixed order."""
-    places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return _unique(file for place in places if place for file in _python_files(Path(place)))
+    library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    packages = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    # In a virtual environment, the packages beside the standard library are another one's.
+    return _unique(
+        [
+            *(
+                file
+                for place in sorted(library)
+                for file in _python_files(Path(place), but=_OTHERS)
+            ),
+            *(file for place in sorted(packages) for file in _python_files(Path(place))),
+        ]
+    )
 
 
 def given_files(paths: Iterable[Path]) -> list[Path]:
@@ -35,9 +48,9 @@ def given_files(paths: Iterable[Path]) -> list[Path]:
     return _unique(files)
 
 
-def _python_files(folder: Path) -> Iterator[Path]:
+def _python_files(folder: Path, *, but: Collection[str] = ()) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        folders[:] = sorted(name for name in folders if name not in {"__pycache__", *but})
         for name in sorted(names):
             if name.endswith(".py"):
                 yield Path(place, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -34,4 +35,8 @@ def test_what_is_installed_is_more_than_a_thousand_files_each_once() -> None:
     assert len(found) >= 1000
     assert len({file.resolve() for file in found}) == len(found)
     assert found == installed_files()
+    packages = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    for file in found:
+        if "site-packages" in file.parts:
+            assert any(file.is_relative_to(place) for place in packages)
     assert any(file.name == "asyncio" or "asyncio" in file.parts for file in found)
