@@ -13,13 +13,16 @@ from collections.abc import Iterator
 
 from mreza.wire.packet import Fragment
 
-BODY_MAX = 64_000
-"Bytes of a body in one packet: with the longest head and the seal's tag it fits a 64 KiB envelope."
+BODY_MAX = 65_640
+"""Bytes of a body in one packet: a payload of 64 KiB and what is said about it. With the longest
+head that we write (1 KiB) and the seal's tag it fits an envelope."""
+PIECE_MAX = 64_000
+"Bytes of a piece of a larger body: two of them fit a window of 128 KiB, four one of 256 KiB."
 
 
 def piece_bytes(total: int) -> int:
     """Size of all pieces but the last, so that they are about equal."""
-    count = -(-total // BODY_MAX)
+    count = -(-total // PIECE_MAX)
     return -(-total // count)
 
 

@@ -14,7 +14,7 @@ from mreza.ids import NodeId
 from mreza.machine import earliest
 from mreza.messaging.batch import EMPTY_BATCH, Batch, Cutting, Flight
 from mreza.messaging.credit import SendCredit
-from mreza.messaging.fragments import BODY_MAX
+from mreza.messaging.fragments import BODY_MAX, PIECE_MAX
 from mreza.messaging.lanes import Lanes
 from mreza.messaging.round_trip import RoundTrip
 from mreza.qos import Delivery, Priority
@@ -50,7 +50,6 @@ class SendStream:
         "Cost of what was acknowledged or given up; the outbox takes it away."
         self.expired = 0
         "Requests that were too late to be sent; whoever counts drops takes it away."
-        self.retransmitted = 0
         self._cutting: Cutting | None = None
         self._flights: dict[int, Flight] = {}
         self._lost: deque[Flight] = deque()
@@ -165,9 +164,10 @@ class SendStream:
         for flight in [f for f in self._flights.values() if f.batch.kind in kinds]:
             batches[flight.batch] = None
             self._give_up(flight)
-        if self._cutting is not None and self._cutting.batch.kind in kinds:
-            batches[self._cutting.batch] = None
-            self._stop_cutting()
+        cutting = self._cutting
+        if cutting is not None and cutting.batch.kind in kinds:
+            batches[cutting.batch] = None
+            self._stop(cutting)
         for batch in self.lanes.drop(kinds):
             batches[batch] = None
             self.freed += batch.cost
@@ -207,7 +207,7 @@ class SendStream:
     # Rules: what goes next.
 
     def _fits(self, size: int) -> bool:
-        return not self._in_flight or self._in_flight + min(size, BODY_MAX) <= self._window
+        return not self._in_flight or self._in_flight + min(size, PIECE_MAX) <= self._window
 
     def _next_lost(self, now: float) -> Flight | None:
         while self._lost:
@@ -295,8 +295,6 @@ class SendStream:
         flight.transmissions += 1
         if flight.transmissions == 1:
             flight.base_told = self._base
-        else:
-            self.retransmitted += 1
         self._in_flight += len(flight.body)
         if self._timeout_at is None:
             self._timeout_at = now + self._round_trip.timeout_s(doublings=self._doublings)
@@ -386,13 +384,12 @@ class SendStream:
         for flight in [f for f in self._flights.values() if f.batch is batch]:
             self._give_up(flight)
         if self._cutting is not None and self._cutting.batch is batch:
-            self._stop_cutting()
+            self._stop(self._cutting)
         self._advance_base()
 
-    def _stop_cutting(self) -> None:
-        if self._cutting is not None:
-            self.freed += self._cutting.cost_left
-            self._cutting = None
+    def _stop(self, cutting: Cutting) -> None:
+        self.freed += cutting.cost_left
+        self._cutting = None
 
     def _halve(self) -> None:
         self._window = max(self._window_first, self._window // 2)

@@ -34,6 +34,7 @@ class Driver:
         self._flush_links = flush_links
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._scheduled = False
         self._closed = False
         self._clocks_due = 0.0
@@ -73,9 +74,17 @@ class Driver:
         self._arm()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        now = self._clock.monotonic()
         deadline = self._core.next_deadline()
         until = self._clocks_due if deadline is None else min(deadline, self._clocks_due)
-        self._timer = self._loop.call_later(max(0.0, until - now) + TIMER_SLACK_S, self.wake)
+        if self._timer is not None:
+            if self._timer_at <= until:
+                # It fires early and finds nothing due: cheaper than a new timer for every turn.
+                return
+            self._timer.cancel()
+        self._timer_at = until
+        delay_s = max(0.0, until - self._clock.monotonic()) + TIMER_SLACK_S
+        self._timer = self._loop.call_later(delay_s, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self.wake()

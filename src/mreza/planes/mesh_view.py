@@ -16,7 +16,7 @@ from mreza.routing.router import Router
 from mreza.routing.spf import Route
 from mreza.wire.records import AgedRecord, Introduction, Prekey, RecordKind
 
-_OFFERING_CACHED_MAX = 1024
+_CACHED_MAX = 1024
 
 
 class MeshView:
@@ -43,6 +43,8 @@ class MeshView:
         self._introductions = introductions
         self._offering: dict[str, tuple[NodeId, ...]] = {}
         self._offering_version = -1
+        self._found: dict[str | NodeId, NodeId] = {}
+        self._found_version = -1
 
     @property
     def routes(self) -> Mapping[NodeId, Route]:
@@ -97,7 +99,7 @@ class MeshView:
                     if member.state is MemberState.ALIVE and process in member.offers
                 )
             )
-            if len(self._offering) >= _OFFERING_CACHED_MAX:
+            if len(self._offering) >= _CACHED_MAX:
                 self._offering = {}
             self._offering[process] = found
         return found
@@ -116,6 +118,18 @@ class MeshView:
             UnknownNode: no member has it.
             AmbiguousName: several members have this name.
         """
+        if self._found_version != self.roster.version:
+            self._found = {}
+            self._found_version = self.roster.version
+        found = self._found.get(name_or_id)
+        if found is None:
+            found = self._search(name_or_id)
+            if len(self._found) >= _CACHED_MAX:
+                self._found = {}
+            self._found[name_or_id] = found
+        return found
+
+    def _search(self, name_or_id: str | NodeId) -> NodeId:
         members = self.roster.members
         if isinstance(name_or_id, NodeId):
             if name_or_id in members:
@@ -127,7 +141,7 @@ class MeshView:
             except InvalidId:
                 pass
             else:
-                return self.find(node)
+                return self._search(node)
         named = [member for member in members.values() if member.name == name_or_id]
         here = [m for m in named if m.state in (MemberState.ALIVE, MemberState.SUSPECT)] or named
         if not here:

@@ -22,7 +22,7 @@ from mreza.ids import ID_BYTES, NodeId
 VERSION = 1
 HOP_LIMIT = 32
 "Where every envelope starts; at most this many relays see it."
-ENVELOPE_MAX = 64 * 1024
+ENVELOPE_MAX = 64 * 1024 + 1152
 "Sealed part of an envelope, at most."
 PATH_MAX = 8
 DESTINATIONS_MAX = 64

@@ -3,24 +3,25 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from mreza.messaging.fragments import BODY_MAX, Piece, ReassemblyBudget, Transfer, cut, piece_bytes
+from mreza.messaging.fragments import PIECE_MAX, Piece, ReassemblyBudget, Transfer, cut, piece_bytes
+from mreza.wire.packet import Fragment
 
 BODY = bytes(range(256)) * 1000
 
 
-@pytest.mark.parametrize("total", [1, BODY_MAX, BODY_MAX + 1, 3 * BODY_MAX, 64 * 1024 * 1024])
+@pytest.mark.parametrize("total", [1, PIECE_MAX, PIECE_MAX + 1, 3 * PIECE_MAX, 64 * 1024 * 1024])
 def test_pieces_fit_and_are_about_equal(total: int) -> None:
     size = piece_bytes(total)
     count = -(-total // size)
-    assert size <= BODY_MAX
+    assert size <= PIECE_MAX
     assert (count - 1) * size < total <= count * size
-    assert count == -(-total // BODY_MAX)
+    assert count == -(-total // PIECE_MAX)
 
 
 def test_a_piece_that_contradicts_the_others_spoils_the_whole() -> None:
     pieces = list(cut(BODY, transfer=1))
     (first, view), (second, _), *_ = pieces
-    changed = [
+    changed: list[tuple[Fragment, memoryview | bytes]] = [
         (msgspec.structs.replace(second, total=5), view),
         (msgspec.structs.replace(second, checksum=5), view),
         (second, b""),

@@ -65,7 +65,7 @@ def test_a_batch_is_closed_when_it_would_no_longer_fit_an_envelope() -> None:
     for _ in range(100):
         sender.put(b"x" * 1000)
     sizes = [len(packet) for packet in sender.packets()]
-    assert sizes[0] == 63
+    assert sizes[0] == 65
 
 
 def test_a_large_payload_travels_alone() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from mreza.ids import NodeId
@@ -8,7 +9,7 @@ from mreza.messaging.credit import CREDIT_FIRST_BYTES
 from mreza.messaging.round_trip import RoundTrip
 from mreza.messaging.send_stream import SPAN_MAX, SendStream
 from mreza.qos import Delivery, Priority
-from mreza.wire.packet import Ack, PacketKind
+from mreza.wire.packet import Ack, PacketKind, Request
 
 HOP = NodeId(b"h" * 16)
 OTHER_HOP = NodeId(b"o" * 16)
@@ -281,7 +282,6 @@ def test_giving_up_a_large_batch_gives_up_its_pieces_sent_or_not() -> None:
     cost = stream.lanes.lane(PacketKind.DATA, 0)[0].cost
     assert launch(stream, now=0.0) == [1]
     assert stream.drop_kinds(PacketKind.REQUEST) == []
-    assert not stream.is_idle
     stream.drop_kinds(PacketKind.DATA)
     assert stream.is_idle
     assert stream.freed >= cost
@@ -298,4 +298,31 @@ def test_a_flight_knows_what_the_receiver_was_told_first() -> None:
     stream.lose(unless_over=None)
     assert launch(stream, now=0.2) == [2]
     assert (flights[1].base_told, flights[1].transmissions) == (1, 2)
-    assert stream.retransmitted == 1
+
+
+def test_requests_that_expired_in_the_queue_or_in_the_air_are_not_sent() -> None:
+    stream = stream_of(window=70_000)
+    cost = 0
+    for number, size in enumerate((500_000, 100)):
+        batch = Batch(PacketKind.REQUEST, delivery=Delivery.AT_LEAST_ONCE, inbox=0)
+        payload = msgspec.Raw(msgspec.msgpack.encode(b"x" * size))
+        batch.items = [Request(number, "work", payload, 1000)]
+        batch.size = size
+        cost += batch.cost
+        stream.lanes.lane(PacketKind.REQUEST, 0).append(batch)
+    assert launch(stream, now=0.0) == [1]
+    stream.waits(now=0.0)
+    stream.lose(unless_over=None)
+    assert launch(stream, now=2.0) == []
+    assert stream.expired == 2
+    assert stream.freed == cost
+    assert stream.is_idle
+
+
+def test_a_timeout_of_nothing_changes_nothing() -> None:
+    stream = stream_of()
+    put(stream)
+    launch(stream, now=0.0)
+    stream.drop_kinds(PacketKind.DATA)
+    assert not stream.advance(now=1.0)
+    assert stream.next_deadline() is None

@@ -458,6 +458,19 @@ def test_drops_are_declared_at_most_ten_times_a_second() -> None:
     assert 9 <= len(counts) <= 12
 
 
+def test_an_own_envelope_to_nobody_that_a_link_gave_up_is_only_counted() -> None:
+    mesh = PlaneMesh.line("a", "b")
+    envelope = Envelope(
+        kind=EnvelopeKind.SEALED,
+        priority=1,
+        source=mesh["a"].id,
+        source_epoch=1,
+        destinations=(mesh["b"].id,),
+    )
+    mesh["a"].data.frame_dropped(envelope.encode(), "link_queue_full", now=mesh.now)
+    assert mesh["a"].data.stats.dropped == {"link_queue_full": 1}
+
+
 def test_an_own_envelope_that_a_link_gave_up_goes_again_soon() -> None:
     mesh = PlaneMesh.line("a", "b")
     a = mesh["a"]

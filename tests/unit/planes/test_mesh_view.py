@@ -74,7 +74,7 @@ def test_only_the_living_offer_work(world: ControlWorld, ada: WorldNode) -> None
 def test_names_asked_for_are_not_remembered_without_bound(
     ada: WorldNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mreza.planes.mesh_view._OFFERING_CACHED_MAX", 3)
+    monkeypatch.setattr("mreza.planes.mesh_view._CACHED_MAX", 3)
     for number in range(10):
         assert ada.plane.offering(str(number)) == ()
     assert len(ada.plane._offering) <= 3

@@ -77,7 +77,7 @@ def changed(body: bytes, at: int, value: int) -> bytes:
         (changed(FULL.encode(), 48, 0), "path of 0 hops"),
         (envelope(wrap=bytes(WRAP_MAX + 1)).encode(), "key wrap of 513 bytes"),
         (envelope(wrap=bytes(9)).encode()[:70], "ends within its key wrap"),
-        (envelope().encode() + bytes(ENVELOPE_MAX), "envelope of 65542 sealed bytes, limit 65536"),
+        (envelope().encode() + bytes(ENVELOPE_MAX), "envelope of 66694 sealed bytes, limit 66688"),
         (
             changed(envelope().encode(), FLAGS_AT + 1, EnvelopeFlag.KEY_WRAP)[:64] + b"\x00\x00",
             "key wrap of 0 bytes",
