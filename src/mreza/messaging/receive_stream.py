@@ -152,15 +152,11 @@ class ReceiveStream:
             if not self._reassembly.reserve(self._source, fragment.total):
                 return "reassembly_full"
             transfer = self._transfers[fragment.transfer] = Transfer(fragment)
-        match transfer.add(fragment, piece):
-            case Piece.STORED:
-                return None
-            case Piece.COMPLETE:
-                self._discard(fragment.transfer)
-                return transfer.body
-            case Piece.BAD:
-                self._discard(fragment.transfer)
-                return Piece.BAD.value
+        result = transfer.add(fragment, piece)
+        if result is Piece.STORED:
+            return None
+        self._discard(fragment.transfer)
+        return transfer.body if result is Piece.COMPLETE else result.value
 
     def _note_ends(self, head: Head) -> None:
         """A packet of something else: the pieces of earlier bodies all have smaller numbers."""

@@ -29,7 +29,7 @@ from mreza.planes.reception import Reception
 from mreza.planes.traffic import Traffic
 from mreza.planes.transmission import Directory, Transmission
 from mreza.qos import Delivery, Priority
-from mreza.routing.router import Deliver, Drop, Expired, Forward, Router
+from mreza.routing.router import Deliver, Expired, Forward, Router
 from mreza.security.sealing import Sealing
 from mreza.wire.envelope import HOP_LIMIT, Envelope, EnvelopeKind, decode_envelope, for_next_hop
 from mreza.wire.frame import FrameType
@@ -177,8 +177,8 @@ class DataPlane:
                 )
             case Expired():
                 self._reception.trace_expired(envelope, now=now)
-            case Drop(reason):
-                self._drop(envelope, reason)
+            case dropped:
+                self._drop(envelope, dropped.reason)
 
     def frame_dropped(self, body: bytes | bytearray, reason: str, *, now: float) -> None:
         """A link's full send queue gave up this envelope, ours or another's."""

@@ -72,7 +72,6 @@ def test_one_batch_waits_for_company_and_the_second_does_not() -> None:
     (ack,) = receiving.source.take_acks(epoch=OLD, now=1.003)
     assert (ack.priority, ack.cumulative, ack.delay_us) == (1, 2, 2000)
     assert [inbox for inbox, _ in ack.credits] == [0]
-    assert receiving.source.ack_at is None
     assert receiving.source.take_acks(epoch=OLD, now=1.003) == ()
 
 
@@ -187,9 +186,10 @@ def test_nothing_is_told_to_an_epoch_under_which_nothing_was_heard() -> None:
     assert len(receiving.source.take_acks(epoch=NEW, now=0.0)) == 1
     receiving.packet(2, stream=OLD, epoch=NEW)
     receiving.source.restarted(OLD, same_process=False)
-    assert receiving.source.stream_epoch == OLD
+    heard = [receiving.source.stream_epoch]
     receiving.source.restarted(NEWER, same_process=False)
-    assert receiving.source.stream_epoch is None
+    heard.append(receiving.source.stream_epoch)
+    assert heard == [OLD, None]
     assert receiving.source.take_acks(epoch=NEWER, now=0.0) == ()
     receiving.source.restarted(NEWER + 1, same_process=False)
     assert receiving.packet(1, stream=NEWER + 1) == 1
@@ -221,3 +221,10 @@ def test_a_word_that_cannot_be_said_now_is_said_later() -> None:
     receiving.source.postpone(9.0)
     assert receiving.source.ack_at == 9.0
     assert receiving.source.most_urgent == 1
+
+
+def test_a_refused_batch_is_not_acknowledged() -> None:
+    receiving = Receiving()
+    assert receiving.packet(5000) == 0
+    assert receiving.reason == "too_far_behind"
+    assert receiving.source.ack_at is None

@@ -59,6 +59,7 @@ ANY: dict[str, Any] = {"flags": 1, "stream_epoch": 1 << 32}
         (Head(kind=9, sequence=1, **ANY), b"\x90", "bad_packet"),
         (Head(kind=PacketKind.DATA, **ANY), b"\x91\x01", "bad_packet"),
         (Head(kind=PacketKind.DATA, sequence=1, compression=1, **ANY), b"\x90", "compressed"),
+        (Head(kind=PacketKind.DATA, sequence=9000, behind=8000, **ANY), b"\x90", "too_far_behind"),
         (Head(kind=PacketKind.REQUEST, sequence=1, **ANY), b"\x91\x01", "bad_batch"),
         (Head(kind=PacketKind.RESPONSE, sequence=1, **ANY), b"\xc1", "bad_batch"),
         (Head(kind=PacketKind.ACK, acks=(Ack(1, 500),), **ANY), b"", "bad_ack"),
