@@ -103,9 +103,8 @@ class MessagePair:
     def step(self) -> bool:
         """The next thing that happens; False if nothing ever will."""
         times = [self._events[0][0]] if self._events else []
-        for deadline in (self.outbox.next_deadline(), self.source.ack_at):
-            if deadline is not None:
-                times.append(deadline)
+        deadlines = (self.outbox.next_deadline(), self.source.ack_at)
+        times += [deadline for deadline in deadlines if deadline is not None]
         if not times:
             return False
         self.now = max(self.now, min(times))

@@ -1,7 +1,8 @@
-"""A mesh in virtual time: real node cores, modelled links. No socket, no sleep, the same run for the same seed.
+"""A mesh in virtual time: real node cores, modelled links. No socket, no sleep.
 
-A link here is what TCP and TLS give: frames arrive in order after a delay, or the link ends. `loss` models relays
-that give up envelopes: it touches ENVELOPE frames only. A silent cut swallows frames until both ends notice.
+A link here is what TCP and TLS give: frames arrive in order after a delay, or the link ends. `loss`
+models relays that give up envelopes: it touches ENVELOPE frames only. A silent cut swallows frames
+until both ends notice.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class SimNode:
             addresses=(f"{self.name}.example:7467",),
             boot=self.boot,
             config=world.config,
-            rng=Random(world.rng.getrandbits(64)),
+            rng=Random(world.rng.getrandbits(64)),  # noqa: S311 - a seeded world
             now=world.now,
             wall=world.wall,
         )
@@ -169,7 +170,7 @@ class World:
     """Nodes, links and a clock; everything that happens is an entry of one heap."""
 
     def __init__(self, *, seed: int = 0, config: MeshConfig | None = None) -> None:
-        self.rng = Random(seed)
+        self.rng = Random(seed)  # noqa: S311 - a seeded world
         self.now = 1000.0
         self.config = config or MeshConfig()
         self._wall_offset = WALL - self.now

@@ -43,7 +43,7 @@ def reachable(bound: tuple[Address, ...]) -> tuple[Address, ...]:
 
 
 def here(bound: tuple[Address, ...]) -> tuple[Address, ...]:
-    """Where a process of the same machine dials a listener: loopback, where it is on all addresses."""
+    """Where a process of this machine dials a listener: loopback, if it is on all addresses."""
     return tuple(
         Address(_loopback(address.host), address.port) if address.is_unspecified else address
         for address in bound

@@ -18,7 +18,7 @@ TIMER_SLACK_S = 0.0005
 
 
 class Driver:
-    """Runs one NodeCore on the running event loop. Owns one timer and at most one scheduled turn."""
+    """Runs one NodeCore on the event loop. Owns one timer and at most one scheduled turn."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The `on_message` inbox: batches in, one handler call per message, credit back when a batch is done."""
+"""The `on_message` inbox: batches in, one handler call per message, credit back at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that wait for their outcome: each one future with an owner, resolved by the service plane."""
+"""Calls that wait for their outcome: each one future, resolved by the service plane."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Waiting:
         return len(self._futures)
 
     async def outcome(self, call_id: int) -> Outcome:
-        """Wait for one call. Cancelling this ends work on this node; elsewhere its deadline does."""
+        """Wait for one call; cancelling this cancels the call."""
         started = self._clock.monotonic()
         future: asyncio.Future[Resolve] = asyncio.get_running_loop().create_future()
         self._futures[call_id] = future

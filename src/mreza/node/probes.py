@@ -46,7 +46,7 @@ class Probes:
     async def ask(
         self, destination: NodeId, *, timeout_s: float, hop_limit: int = HOP_LIMIT
     ) -> tuple[NodeId, float] | None:
-        """Who answered and after how many seconds, or None. With a low hop limit a relay answers."""
+        """Who answered and after how many seconds, or None. With a low hop limit: a relay."""
         self._number += 1
         number = self._number
         future: asyncio.Future[NodeId] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""What a node tells about itself: plain values for programs, the control socket and the command line."""
+"""What a node tells about itself: plain values for programs and for the command line."""
 
 from __future__ import annotations
 

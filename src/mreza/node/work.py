@@ -1,4 +1,4 @@
-"""Work that other nodes (or this one) asked for: from the service plane's RunHandler to the runner, and back."""
+"""Work that nodes asked for: from the service plane's RunHandler to the runner, and back."""
 
 from __future__ import annotations
 

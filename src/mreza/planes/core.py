@@ -1,8 +1,8 @@
 """One node without I/O: the three planes joined, told things with `now`, drained of effects.
 
-A driver (sockets in `mreza.node`, virtual time in the tests' world) calls the inputs, then `advance` and
-`flush` once per turn, then carries out what `drain` returns. Facts cross between planes here and nowhere
-else: a plane says what happened, the core passes it on.
+A driver (sockets in `mreza.node`, virtual time in the tests' world) calls the inputs, then
+`advance` and `flush` once per turn, then carries out what `drain` returns. Facts cross between
+planes here and nowhere else: a plane says what happened, the core passes it on.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class NodeCore:
         self.service.offers_changed(now=now)
 
     def epoch_raised(self, boot: int, *, now: float) -> None:
-        """A boot counter for `RaiseEpoch` is on disk: everything of ours is signed and sealed again."""
+        """The boot counter is on disk: everything of ours is signed and sealed again."""
         self.epoch = make_epoch(boot=boot, random_bits=self._rng.getrandbits(32))
         self.sealing.raise_epoch(self.epoch, now=now)
         self.control.epoch_raised(self.epoch, now=now)

@@ -145,7 +145,7 @@ class RequestsReturned(msgspec.Struct):
 
 
 class RequestsNumbered(msgspec.Struct):
-    """A batch of our requests was sent for the first time; its number is part of the message ids."""
+    """A batch of our requests was sent first; its number is part of the message ids."""
 
     request_ids: tuple[int, ...]
     stream_epoch: int

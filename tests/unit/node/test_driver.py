@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from mreza.node.driver import WATCH_CLOCKS_S, Driver
 from mreza.planes.core import NodeCore
+from tests.support.eventually import eventually_async
 
 
 class Time:
@@ -47,7 +48,7 @@ class Core:
 
 def driver_of(core: Core, time: Time) -> Driver:
     return Driver(
-        cast(NodeCore, core),
+        cast("NodeCore", core),
         clock=time,
         carry_out=lambda effect: core.said.append(f"do {effect}"),
         flush_links=lambda: core.said.append("write"),
@@ -90,8 +91,7 @@ async def test_a_deadline_of_the_core_brings_a_turn() -> None:
     core.deadline = time.now + 0.001
     driver.turn_now()
     core.deadline = None
-    while driver.turns < 2:
-        await asyncio.sleep(0)
+    await eventually_async(lambda: driver.turns >= 2)
     driver.close()
     assert core.said.count("write") == 2
 

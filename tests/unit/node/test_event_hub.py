@@ -13,8 +13,7 @@ def event(number: int) -> EpochRaised:
 
 
 async def collect(hub: EventHub, into: list[Event]) -> None:
-    async for heard in hub.listen():
-        into.append(heard)
+    into.extend([heard async for heard in hub.listen()])
 
 
 async def listening(hub: EventHub, into: list[Event]) -> asyncio.Task[None]:

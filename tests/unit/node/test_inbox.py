@@ -63,7 +63,8 @@ async def run(inbox: Inbox, seen: Seen, *batches: InboundData) -> None:
 
 
 async def test_a_plain_handler_is_called_for_every_message_in_order() -> None:
-    seen, got = Seen(), []
+    seen = Seen()
+    got: list[ReceivedMessage[Any]] = []
     inbox = seen.inbox()
     inbox.set_handler(got.append)
     await run(inbox, seen, batch("a", b"b"), batch({"c": 1}, sequence=2))
@@ -120,7 +121,8 @@ async def test_a_handler_that_raises_is_reported_and_the_next_message_is_handled
 
 
 async def test_bytes_that_are_no_batch_cost_nothing_but_a_report() -> None:
-    seen, got = Seen(), []
+    seen = Seen()
+    got: list[ReceivedMessage[Any]] = []
     inbox = seen.inbox()
     inbox.set_handler(got.append)
     broken = batch()
@@ -159,7 +161,7 @@ def test_a_handler_takes_one_argument() -> None:
     def nothing() -> None: ...
 
     with pytest.raises(ConfigError, match="takes one, the message"):
-        payload_type_of(nothing)
+        payload_type_of(nothing)  # type: ignore[arg-type]
 
 
 def test_without_an_annotation_the_payload_is_anything() -> None:
