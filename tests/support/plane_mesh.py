@@ -71,9 +71,11 @@ class PlaneNode:
         self.effects: list[Any] = []
         "All others."
 
-    def request(self, to: PlaneNode, number: int, *, timeout_ms: int = 5000) -> None:
+    def request(
+        self, to: PlaneNode, number: int, *, timeout_ms: int = 5000, target: str = "work"
+    ) -> None:
         payload = msgspec.Raw(msgspec.msgpack.encode(number))
-        request = Request(number, "work", payload, timeout_ms)
+        request = Request(number, target, payload, timeout_ms)
         self.data.send_request(to.id, request, priority=1)
 
     def turn(self) -> None:

@@ -19,6 +19,9 @@ from mreza.wire.packet import Fragment, PacketFlag, PacketKind
 
 BATCH_OVERHEAD_BYTES = 256
 "What a batch costs an outbox beside its messages, so that many tiny batches are bounded, too."
+MESSAGES = 1
+"""Inbox of requests to the message handler. They wait for a node that was lost, as data does;
+calls of processes, inbox 0, are given back."""
 EMPTY_BATCH = b"\x90"
 """A msgpack array of nothing: tells a receiver our base, or asks it for credit. Not handed to
 anybody."""
@@ -70,6 +73,11 @@ class Batch:
     @property
     def is_reliable(self) -> bool:
         return bool(self.flags & PacketFlag.RELIABLE)
+
+    @property
+    def is_call(self) -> bool:
+        """Requests that another node could be asked as well."""
+        return self.kind is PacketKind.REQUEST and self.inbox != MESSAGES
 
     def waits(self, now: float) -> None:
         """It could not be sent at once: its requests age from here on, and no other joins them."""

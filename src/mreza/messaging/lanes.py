@@ -59,14 +59,14 @@ class Lanes:
                 return inbox
         return None
 
-    def drop(self, kinds: tuple[PacketKind, ...]) -> list[Batch]:
-        """Take out everything of these kinds."""
+    def drop(self, given_up: Callable[[Batch], bool]) -> list[Batch]:
+        """Take out the batches of every lane whose batches are given up."""
         dropped: list[Batch] = []
-        for (kind, _), lane in self._lanes.items():
-            if kind in kinds:
+        for lane in self._lanes.values():
+            if lane and given_up(lane[0]):
                 dropped += lane
                 lane.clear()
-        if self.tail is not None and PacketKind.DATA in kinds:
+        if self.tail in dropped:
             self.tail = None
         return dropped
 

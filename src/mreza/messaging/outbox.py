@@ -7,13 +7,14 @@ destination may remember them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import OutboxFull, PayloadError
 from mreza.ids import NodeId
 from mreza.machine import earliest
-from mreza.messaging.batch import BATCH_OVERHEAD_BYTES, Batch, response_bytes
+from mreza.messaging.batch import BATCH_OVERHEAD_BYTES, MESSAGES, Batch, response_bytes
 from mreza.messaging.credit import SendCredit
 from mreza.messaging.fragments import BODY_MAX
 from mreza.messaging.payload import HEADER_BYTES, waiting_form
@@ -98,7 +99,8 @@ class Outbox:
         limit = self._limit * REQUEST_BOUND_FACTOR
         if self.waiting >= limit:
             raise self._full(limit)
-        self._append(PacketKind.REQUEST, request, request_bytes(request), priority)
+        inbox = 0 if request.target else MESSAGES
+        self._append(PacketKind.REQUEST, request, request_bytes(request), priority, inbox)
 
     def put_response(self, response: Response, *, priority: int) -> None:
         """Append one response."""
@@ -131,7 +133,7 @@ class Outbox:
 
     def restarted(self) -> list[int]:
         """The destination lost its memory: data goes again, the rest goes; ids of the requests."""
-        dropped = self.drop(PacketKind.REQUEST, PacketKind.RESPONSE)
+        dropped = self._drop(lambda batch: batch.kind is not PacketKind.DATA)
         for credit in self._credits.values():
             credit.restart()
         self.send_again()
@@ -150,22 +152,17 @@ class Outbox:
             if stream is not None:
                 stream.expect_soon(now=now, ack_delay_s=self._config.ack_delay_s)
 
-    def drop(self, *kinds: PacketKind) -> list[int]:
-        """Give up all of these kinds; ids of the requests among it."""
-        ids = [
-            number
-            for stream in self.streams
-            if stream is not None
-            for number in stream.drop_kinds(*kinds)
-        ]
-        self.settle()
-        self._ready[self.destination] = self
-        return ids
+    def drop_calls(self) -> list[int]:
+        """Give up what could be asked of another node; ids of these requests.
+
+        Messages to the handler stay: what the node has of them already, it must not get twice.
+        """
+        return self._drop(lambda batch: batch.is_call)
 
     def clear(self) -> list[int]:
         """Give up everything; numbers go on where they are."""
         self.controls.clear()
-        return self.drop(PacketKind.DATA, PacketKind.REQUEST, PacketKind.RESPONSE)
+        return self._drop(lambda _: True)
 
     def advance(self, *, now: float) -> None:
         """Timeouts of all priorities."""
@@ -209,10 +206,23 @@ class Outbox:
 
     # Rules
 
-    def _append(self, kind: PacketKind, item: Any, size: int, priority: int) -> None:
+    def _drop(self, given_up: Callable[[Batch], bool]) -> list[int]:
+        ids = [
+            number
+            for stream in self.streams
+            if stream is not None
+            for number in stream.drop(given_up)
+        ]
+        self.settle()
+        self._ready[self.destination] = self
+        return ids
+
+    def _append(
+        self, kind: PacketKind, item: Any, size: int, priority: int, inbox: int = 0
+    ) -> None:
         if size > self._config.payload_max + BODY_MAX:
             raise PayloadError(f"payload of {size} bytes, limit {self._config.payload_max}")
-        batch = self._batch(kind, priority, Delivery.AT_LEAST_ONCE, 0, size)
+        batch = self._batch(kind, priority, Delivery.AT_LEAST_ONCE, inbox, size)
         batch.items.append(item)
         batch.size += size
         self.waiting += size

@@ -9,6 +9,7 @@ because below us are TCP links.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from mreza.ids import NodeId
 from mreza.machine import earliest
@@ -158,17 +159,17 @@ class SendStream:
         self._probe_at = None
         self._probes = 0
 
-    def drop_kinds(self, *kinds: PacketKind) -> list[int]:
-        """Give up everything of these kinds, sent or not; the ids of the requests among it."""
+    def drop(self, given_up: Callable[[Batch], bool]) -> list[int]:
+        """Give up such batches, sent or not; the ids of the requests among it."""
         batches: dict[Batch, None] = {}
-        for flight in [f for f in self._flights.values() if f.batch.kind in kinds]:
+        for flight in [f for f in self._flights.values() if given_up(f.batch)]:
             batches[flight.batch] = None
             self._give_up(flight)
         cutting = self._cutting
-        if cutting is not None and cutting.batch.kind in kinds:
+        if cutting is not None and given_up(cutting.batch):
             batches[cutting.batch] = None
             self._stop(cutting)
-        for batch in self.lanes.drop(kinds):
+        for batch in self.lanes.drop(given_up):
             batches[batch] = None
             self.freed += batch.cost
         self._advance_base()

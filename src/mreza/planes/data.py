@@ -9,6 +9,7 @@ It joins outboxes and deliveries (messaging), keys (sealing) and next hops (rout
   AT_MOST_ONCE never.
 - When a destination restarts, data goes again; requests and responses do not: their ids are
   returned, and who asked decides. When it only raised its epoch, everything goes again.
+- When it is lost, calls are returned; messages wait for it, and it gets each of them once.
 - To ourselves: the same streams and bounds, without sealing and links.
 - Relays never open an envelope. What they drop is counted and declared to its source.
 """
@@ -34,7 +35,7 @@ from mreza.security.sealing import Sealing
 from mreza.wire.envelope import HOP_LIMIT, Envelope, EnvelopeKind, decode_envelope, for_next_hop
 from mreza.wire.frame import FrameType
 from mreza.wire.link import RefusalCode
-from mreza.wire.packet import Control, PacketKind, Request, Response
+from mreza.wire.packet import Control, Request, Response
 
 
 class DataPlane:
@@ -216,11 +217,11 @@ class DataPlane:
             self._returned(node, outbox.restarted())
 
     def node_lost(self, node: NodeId, *, now: float) -> None:
-        """It is not expected back soon: requests to it are returned, the rest waits for it."""
+        """It is not expected back soon: calls of processes are returned, the rest waits for it."""
         self._now = now
         outbox = self._outboxes.get(node)
         if outbox is not None:
-            self._returned(node, outbox.drop(PacketKind.REQUEST))
+            self._returned(node, outbox.drop_calls())
 
     def forget(self, node: NodeId) -> None:
         """It will not come back: drop what waits for it or came from it. Numbers are remembered."""

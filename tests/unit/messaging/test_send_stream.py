@@ -281,8 +281,8 @@ def test_giving_up_a_large_batch_gives_up_its_pieces_sent_or_not() -> None:
     put(stream)
     cost = stream.lanes.lane(PacketKind.DATA, 0)[0].cost
     assert launch(stream, now=0.0) == [1]
-    assert stream.drop_kinds(PacketKind.REQUEST) == []
-    stream.drop_kinds(PacketKind.DATA)
+    assert stream.drop(lambda batch: batch.is_call) == []
+    stream.drop(lambda batch: batch.kind is PacketKind.DATA)
     assert stream.is_idle
     assert stream.freed >= cost
     assert stream.base == 2
@@ -323,6 +323,6 @@ def test_a_timeout_of_nothing_changes_nothing() -> None:
     stream = stream_of()
     put(stream)
     launch(stream, now=0.0)
-    stream.drop_kinds(PacketKind.DATA)
+    stream.drop(lambda batch: batch.kind is PacketKind.DATA)
     assert not stream.advance(now=1.0)
     assert stream.next_deadline() is None

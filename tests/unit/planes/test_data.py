@@ -299,6 +299,24 @@ def test_a_lost_node_returns_its_requests_and_keeps_its_data() -> None:
     assert (b.requests, b.payloads) == ([], [b"kept"])
 
 
+def test_messages_to_a_lost_node_wait_for_it_and_are_not_given_back() -> None:
+    mesh = PlaneMesh.line("a", "b")
+    a, b = mesh["a"], mesh["b"]
+    a.request(b, 1, target="")
+    mesh.run(seconds=1)
+    mesh.disconnect(("a", "b"))
+    for number, target in ((2, ""), (3, "work"), (4, "")):
+        a.request(b, number, target=target)
+    mesh.run(seconds=1)
+    a.data.node_lost(b.id, now=mesh.now)
+    mesh.connect(("a", "b"))
+    mesh.run(seconds=1)
+    assert [e.request_ids for e in a.effects if isinstance(e, RequestsReturned)] == [[3]]
+    assert [request.id for request in b.requests] == [1, 2, 4]
+    a.data.peer_restarted(b.id, same_process=False, now=mesh.now)
+    assert a.data.waiting() == 0
+
+
 def test_a_forgotten_node_that_comes_back_is_talked_to_again() -> None:
     mesh = PlaneMesh.line("a", "b")
     a, b = mesh["a"], mesh["b"]
