@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from mreza.config.mesh import MeshConfig
-from mreza.errors import MeshError
+from mreza.errors import MeshError, PayloadError
 from mreza.ids import NodeId, make_epoch
 from mreza.machine import earliest
 from mreza.planes.control import ControlPlane
@@ -29,6 +29,7 @@ from mreza.planes.effects import (
     RoutesChanged,
 )
 from mreza.planes.service import SendRequest, SendResponse, ServicePlane
+from mreza.planes.work import unsendable
 from mreza.security.credentials import Credentials
 from mreza.security.sealing import Sealing
 from mreza.wire.frame import FrameType
@@ -229,9 +230,15 @@ class NodeCore:
                 for request_id, message in effect.messages():
                     self.service.numbered(request_id, message)
             case SendResponse(destination, response, priority, stream_epoch):
-                self.data.send_response(
-                    destination, response, priority=priority, stream_epoch=stream_epoch
-                )
+                try:
+                    self.data.send_response(
+                        destination, response, priority=priority, stream_epoch=stream_epoch
+                    )
+                except PayloadError as error:
+                    self._pass_on(unsendable(effect, error), now)
+                except MeshError:
+                    # Its requester takes nothing in: it will hear of its deadline.
+                    self._count_drop("response_not_taken")
             case InboundRequests():
                 self.service.receive_requests(effect, now=now)
             case InboundResponses():

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mreza.config.mesh import MeshConfig
+from mreza.errors import PayloadError
 from mreza.ids import NodeId
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CancelHandler, RunHandler
@@ -31,8 +32,9 @@ from mreza.wire.packet import (
 
 HANDLER = ""
 "Target of messages with a receipt: the `on_message` handler."
-HANDLER_CONCURRENCY = 1
-"Messages are handled one after another."
+HANDLER_CONCURRENCY = 64
+"""Messages whose senders wait for a receipt, handled at a time: two handlers that send each other
+messages must not wait for each other's turn. Plain `send` messages are handled one by one, in order."""
 NOTHING = b"\xc0"
 "None as msgpack."
 RETRY_AFTER_MIN_S = 0.05
@@ -333,6 +335,13 @@ class Work:
         # Half of the line will be gone by then; sooner would only find it full again.
         wait_s = len(line.queue) / 2 * line.mean_s / at_a_time
         return min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
+
+
+def unsendable(answer: SendResponse, error: PayloadError) -> SendResponse:
+    """What the requester hears when the data plane refuses a result for its size."""
+    failure = Failure(type_name="PayloadError", message=f"the result cannot be sent: {error}")
+    response = Response(answer.response.id, *_failed(Status.BAD_PAYLOAD, failure))
+    return msgspec.structs.replace(answer, response=response)
 
 
 def _done(result: bytes | None) -> tuple[int, msgspec.Raw]:

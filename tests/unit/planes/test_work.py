@@ -10,7 +10,7 @@ import pytest
 from mreza.config.mesh import MeshConfig
 from mreza.config.messaging import MessagingConfig
 from mreza.config.processes import ProcessesConfig
-from mreza.planes.work import Work
+from mreza.planes.work import HANDLER_CONCURRENCY, Work
 from mreza.processes.handlers import Registry
 from mreza.wire.packet import FAILURE, Response, Status
 from tests.support.service_bench import A, B, Bench, raw, request
@@ -81,11 +81,12 @@ def test_higher_priorities_overtake_in_the_line(bench: Bench) -> None:
     assert [run.request.id for run in bench.runs()] == [3]
 
 
-def test_messages_are_handled_one_after_another(bench: Bench) -> None:
-    bench.requests(request(1, ""), request(2, ""))
-    (first,) = bench.runs()
-    bench.finish(first)
-    assert [run.request.id for run in bench.runs()] == [2]
+def test_messages_with_a_receipt_may_overlap_but_not_without_limit(bench: Bench) -> None:
+    bench.requests(*(request(number, "") for number in range(HANDLER_CONCURRENCY + 1)))
+    runs = bench.runs()
+    assert len(runs) == HANDLER_CONCURRENCY
+    bench.finish(runs[3])
+    assert [run.request.id for run in bench.runs()] == [HANDLER_CONCURRENCY]
 
 
 def test_a_full_line_answers_overloaded_with_the_time_to_come_back() -> None:
@@ -106,7 +107,8 @@ def test_a_full_line_answers_overloaded_with_the_time_to_come_back() -> None:
 
 def test_waiting_payloads_have_a_bound_in_bytes() -> None:
     bench = Bench(messaging=MessagingConfig(reassembly_bytes=1000))
-    bench.requests(*(request(number, "", payload=raw("x" * 700)) for number in range(4)))
+    bench.register(concurrency=1)
+    bench.requests(*(request(number, payload=raw("x" * 700)) for number in range(4)))
     assert len(bench.runs()) == 1
     (two, three) = bench.answers()
     assert {two.response.status, three.response.status} == {Status.OVERLOADED}
@@ -197,7 +199,7 @@ def test_the_work_of_an_earlier_life_of_its_requester_is_stopped(bench: Bench) -
     bench.register(concurrency=1)
     bench.requests(request(1), request(2), request(3, ""), request(4, ""))
     bench.requests(request(5), source=B)
-    running, _ = bench.runs()
+    running, _, _ = bench.runs()
     bench.requests(request(1), epoch=6)
     assert bench.cancelled() == [running.run_id]
     bench.finish(running)
