@@ -74,6 +74,7 @@ class ReceiveCredit:
         "_announced_at",
         "_budget",
         "_end",
+        "_held",
         "_max",
         "_stale",
         "_waiting",
@@ -86,6 +87,7 @@ class ReceiveCredit:
         self._max = window_max
         self._budget = budget
         self._end = 0
+        self._held = 0
         self._waiting = 0
         self._stale = stale
         self._announced = CREDIT_FIRST_BYTES  # Every sender begins with so much, untold.
@@ -96,17 +98,28 @@ class ReceiveCredit:
         """Bytes handed over and not yet consumed, an earlier process's included."""
         return self._waiting + self._stale
 
+    @property
     def has_room(self) -> bool:
-        """False only for a sender that disregards its credit.
+        """Handlers have less than twice the largest window before them.
 
-        An honest one can be at most one window over, when a gap before its newest batch is filled
-        late.
+        Gaps in what came are not counted until they are filled, so an honest sender may be over,
+        too: it sends again, and what is refused now comes when handlers are done with the rest.
         """
         return self._waiting < 2 * max(self._max, CREDIT_FIRST_BYTES)
 
+    @property
+    def may_hold(self) -> bool:
+        """Less than twice the largest window waits for order."""
+        return self._held < 2 * max(self._max, CREDIT_FIRST_BYTES)
+
     def admit(self, position: int, size: int) -> None:
-        """A batch goes to the inbox; of size 0, one that only tells where the sender is."""
+        """A batch is here; of size 0, one that only tells where the sender is."""
         self._end = max(self._end, min(position, POSITION_MAX) + size)
+        self._held += size
+
+    def hand_over(self, size: int) -> None:
+        """An admitted batch goes to the handlers."""
+        self._held -= size
         self._waiting += size
 
     def consumed(self, size: int, *, now: float) -> bool:
@@ -135,7 +148,7 @@ class ReceiveCredit:
         return self.waiting
 
     def _limit(self) -> int:
-        return self._end - self._waiting + self.window
+        return self._end - self._held - self._waiting + self.window
 
     def _grow(self) -> None:
         more = min(self.window, self._max - self.window)

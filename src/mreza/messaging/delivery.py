@@ -92,10 +92,17 @@ class Source:
         if head.kind == PacketKind.DATA:
             credit = self._credit(head.inbox)
             if credit is None:
-                return stream.skip_to(head), "too_many_inboxes"
+                arrivals = stream.skip_to(head)
+                self._hand_over(arrivals)
+                return arrivals, "too_many_inboxes"
             self._touched[head.inbox] = None
-        has_room = credit is None or credit.has_room()
-        arrivals, reason = stream.receive(head, body, has_room=has_room, now=now)
+        arrivals, reason = stream.receive(
+            head,
+            body,
+            has_room=credit is None or credit.has_room,
+            may_hold=credit is not None and credit.may_hold,
+            now=now,
+        )
         if reason == "":
             if credit is not None:
                 credit.admit(head.position, stream.completed)
@@ -109,6 +116,7 @@ class Source:
             self._owe(now if urgent else now + ack_delay_s)
         elif reason in {"duplicate", "no_credit"}:
             self._owe(now)
+        self._hand_over(arrivals)
         return arrivals, reason
 
     def consumed(self, inbox: int, size: int, *, now: float) -> bool:
@@ -209,6 +217,11 @@ class Source:
             inbox: self._new_credit(stale=credit.close()) for inbox, credit in self._credits.items()
         }
         self._nothing_owed()
+
+    def _hand_over(self, arrivals: list[Arrival]) -> None:
+        for arrival in arrivals:
+            if arrival.kind == PacketKind.DATA:
+                self._credits[arrival.inbox].hand_over(len(arrival.body))
 
     def _credit(self, inbox: int) -> ReceiveCredit | None:
         credit = self._credits.get(inbox)

@@ -6,12 +6,10 @@ from mreza.ids import NodeId
 from mreza.messaging.batch import EMPTY_BATCH
 from mreza.messaging.fragments import Piece, ReassemblyBudget, Transfer
 from mreza.messaging.ranges import SeenNumbers
-from mreza.wire.packet import Ack, Fragment, Head, PacketFlag
+from mreza.wire.packet import Ack, Fragment, Head, PacketFlag, PacketKind
 
 BEHIND_MAX = 1024
 "A sender keeps at most so many numbers open; more is not ours to remember."
-HELD_MAX_BYTES = 16 * 1024 * 1024
-"What may wait for order; beyond it batches are refused, and sent again."
 
 
 class Arrival:
@@ -45,18 +43,17 @@ class ReceiveStream:
         self._reassembly = reassembly
         self._transfers: dict[int, Transfer] = {}
         self._held: dict[int, Arrival] = {}
-        self._held_bytes = 0
         self._newest_at = 0.0
 
     # Inputs
 
     def receive(
-        self, head: Head, body: memoryview, *, has_room: bool, now: float
+        self, head: Head, body: memoryview, *, has_room: bool, may_hold: bool, now: float
     ) -> tuple[list[Arrival], str]:
         """What may be handed over now; and why this packet was not admitted, or "".
 
-        Without room a batch is refused, and comes again. What held batches wait for is always
-        admitted.
+        What is refused comes again. The lowest number that is missing needs no holding, so what
+        waits for it goes on in the end, however little may be held.
         """
         self.completed = 0
         if head.behind >= BEHIND_MAX:
@@ -68,12 +65,11 @@ class ReceiveStream:
             return released, "duplicate"
         if self._transfers:
             self._note_ends(head)
-        is_ordered = bool(head.flags & PacketFlag.ORDERED)
-        if number != self._seen.cumulative + 1 or not self._held:
-            if not has_room:
-                return released, "no_credit"
-            if is_ordered and self._held_bytes > HELD_MAX_BYTES:
-                return released, "held_full"
+        is_ordered = bool(head.flags & PacketFlag.ORDERED) and head.kind == PacketKind.DATA
+        if not has_room:
+            return released, "no_credit"
+        if is_ordered and not may_hold and number != self._seen.cumulative + 1:
+            return released, "held_full"
         if head.fragment is None:
             arrival = Arrival(head, number, body)
         else:
@@ -90,7 +86,6 @@ class ReceiveStream:
         self.completed = len(arrival.body)
         if is_ordered and self._seen.cumulative < arrival.sequence - 1:
             self._held[arrival.sequence] = arrival
-            self._held_bytes += len(arrival.body)
             return released + self._release(), ""
         released.append(arrival)
         if self._held:
@@ -113,7 +108,6 @@ class ReceiveStream:
         for number in list(self._transfers):
             self._discard(number)
         self._held.clear()
-        self._held_bytes = 0
 
     # Outputs
 
@@ -141,9 +135,7 @@ class ReceiveStream:
             return []
         cumulative = self._seen.cumulative
         ready = sorted(number for number in self._held if number - 1 <= cumulative)
-        released = [self._held.pop(number) for number in ready]
-        self._held_bytes -= sum(len(arrival.body) for arrival in released)
-        return released
+        return [self._held.pop(number) for number in ready]
 
     def _assemble(self, fragment: Fragment, piece: memoryview) -> bytearray | str | None:
         """The whole body, None while pieces are missing, or why this one is refused."""

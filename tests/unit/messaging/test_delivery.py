@@ -228,3 +228,14 @@ def test_a_refused_batch_is_not_acknowledged() -> None:
     assert receiving.packet(5000) == 0
     assert receiving.reason == "too_far_behind"
     assert receiving.source.ack_at is None
+
+
+def test_a_held_batch_opens_no_way_around_the_bound() -> None:
+    receiving = Receiving()
+    head = Head(int(PacketFlag.RELIABLE | PacketFlag.ORDERED), PacketKind.DATA, OLD, 900, 899)
+    receiving.source.receive(
+        head, memoryview(b"\x91\x01"), priority=1, source_epoch=OLD, now=0.0, ack_delay_s=DELAY_S
+    )
+    came = sum(receiving.packet(sequence, size=1 << 20) for sequence in range(1, 100))
+    assert came <= 8
+    assert receiving.reason == "no_credit"

@@ -3,10 +3,8 @@ from __future__ import annotations
 import zlib
 
 import msgspec
-import pytest
 
 from mreza.ids import NodeId
-from mreza.messaging import receive_stream
 from mreza.messaging.batch import EMPTY_BATCH
 from mreza.messaging.fragments import ReassemblyBudget
 from mreza.messaging.receive_stream import BEHIND_MAX, ReceiveStream
@@ -32,12 +30,13 @@ class Receiver:
         body: bytes | None = None,
         fragment: Fragment | None = None,
         has_room: bool = True,
+        may_hold: bool = True,
     ) -> list[int]:
         """The numbers of the batches that are handed over."""
         head = Head(flags, PacketKind.DATA, 1, sequence, sequence - base, fragment=fragment)
         content = msgspec.msgpack.encode([sequence]) if body is None else body
         arrivals, self.reason = self.stream.receive(
-            head, memoryview(content), has_room=has_room, now=0.0
+            head, memoryview(content), has_room=has_room, may_hold=may_hold, now=0.0
         )
         return [arrival.sequence for arrival in arrivals]
 
@@ -88,24 +87,20 @@ def test_a_sender_too_far_behind_is_refused() -> None:
     assert receiver.reason == "too_far_behind"
 
 
-def test_without_room_a_batch_is_refused_unless_others_wait_for_it() -> None:
+def test_without_room_a_batch_is_refused_and_comes_again() -> None:
     receiver = Receiver()
     assert receiver.packet(1, has_room=False) == []
     assert receiver.reason == "no_credit"
-    assert receiver.packet(2, flags=ORDERED) == []
-    assert receiver.packet(4, has_room=False) == []
-    assert receiver.reason == "no_credit"
-    assert receiver.packet(1, has_room=False) == [1, 2]
+    assert receiver.packet(1) == [1]
 
 
-def test_what_may_wait_for_order_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receive_stream, "HELD_MAX_BYTES", 5)
+def test_what_may_wait_for_order_is_bounded_and_what_it_waits_for_is_not() -> None:
     receiver = Receiver()
-    assert receiver.packet(2, flags=ORDERED, body=b"\x91\xa5hello") == []
-    assert receiver.packet(3, flags=ORDERED) == []
+    assert receiver.packet(2, flags=ORDERED) == []
+    assert receiver.packet(3, flags=ORDERED, may_hold=False) == []
     assert receiver.reason == "held_full"
-    assert receiver.packet(1, flags=ORDERED) == [1, 2]
-    assert receiver.packet(3, flags=ORDERED) == [3]
+    assert receiver.packet(1, flags=ORDERED, may_hold=False) == [1, 2]
+    assert receiver.packet(3, flags=ORDERED, may_hold=False) == [3]
 
 
 def test_pieces_make_a_batch_named_after_the_first() -> None:
