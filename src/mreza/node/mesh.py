@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mreza.address import Address
 from mreza.config.mesh import MeshConfig
-from mreza.errors import ConfigError, NotRunning, PayloadError
+from mreza.errors import ConfigError
 from mreza.events import Event
 from mreza.ids import MeshId, NodeId
 from mreza.messaging.message import Message, Receipt
-from mreza.messaging.payload import encode_payload
-from mreza.node.control_socket import ControlSocket
-from mreza.node.listening import control_socket_path
+from mreza.node.life import Life
 from mreza.node.load_balancer import LoadBalancer
 from mreza.node.running import RunningNode
 from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
 from mreza.processes.handlers import ProcessSpec
-from mreza.qos import Delivery, MessageType, Priority
+from mreza.qos import Delivery, Priority
 from mreza.wire.envelope import HOP_LIMIT
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -35,8 +31,8 @@ class MeshNetwork:
     """A node: it finds the others, proves who it is, carries messages and does work.
 
     Nothing happens before `initialize` (or `async with`); every method with a result has a deadline
-    (`timeout_s`, default `MessagingConfig.timeout_s`). Several may live in one process. Not safe to call
-    from other threads than the event loop's.
+    (`timeout_s`, default `MessagingConfig.timeout_s`). Several may live in one process. Not safe to
+    call from other threads than the event loop's.
     """
 
     def __init__(
@@ -56,36 +52,26 @@ class MeshNetwork:
         Raises:
             ConfigError: a section or value that does not exist, with the nearest right one.
         """
-        given: dict[str, Any] = {
-            key: value
-            for key, value in {
-                "name": name,
-                "listen": listen,
-                "advertise": advertise,
-                "profile": profile,
-                "app": app,
-            }.items()
-            if value is not None
-        }
-        for key, section in sections.items():
-            if not key.endswith("_config"):
-                raise ConfigError(
-                    f"MeshNetwork takes no argument {key!r}; sections are written discovery_config=…"
+        given = {
+            **_sections(sections),
+            **{
+                key: value
+                for key, value in (
+                    ("name", name),
+                    ("listen", listen),
+                    ("advertise", advertise),
+                    ("profile", profile),
+                    ("app", app),
                 )
-            if section is not None:
-                given[key.removesuffix("_config")] = section
+                if value is not None
+            },
+        }
         self._config = MeshConfig.load(**given) if config is None else config.with_changes(**given)
         self._load_balancer = load_balancer or LoadBalancer(
             strategy=self._config.load_balancer.strategy,
             threshold=self._config.load_balancer.threshold,
         )
-        self._running: RunningNode | None = None
-        self._registrations: list[Callable[[RunningNode], None]] = []
-        self._pid = os.getpid()
-        self._closed = asyncio.Event()
-        self._closed_error: Exception | None = None
-        self._control: ControlSocket | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._life = Life(self._config, self)
         self._load_balancer.attach(self)
 
     @classmethod
@@ -96,39 +82,17 @@ class MeshNetwork:
     # Life.
 
     async def initialize(self) -> None:
-        """Open the state directory (making a mesh on first use), listen, and begin to look for others.
+        """Open the state directory (making a mesh on first use), listen, and look for others.
 
         Raises:
             StateError: the state directory is in use or damaged.
             AdmissionError: this state directory needs a join token first.
         """
-        if self._running is not None:
-            return
-        if self._closed.is_set():
-            raise NotRunning("this MeshNetwork was closed; make a new one")
-        self._pid = os.getpid()
-        running = await RunningNode.open(
-            self._config, balancer=self._load_balancer.balancer, stopped=self._stopped
-        )
-        try:
-            for register in self._registrations:
-                register(running)
-            await running.start()
-            self._control = ControlSocket(
-                self, control_socket_path(running.state_directory, os.environ)
-            )
-            await self._control.open()
-        except BaseException:
-            await running.close(timeout_s=1.0)
-            raise
-        self._running = running
+        await self._life.start(self._load_balancer.balancer)
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Say goodbye to neighbors and stop; returns within `timeout_s` whatever happens."""
-        running, self._running = self._running, None
-        if running is not None and self._pid == os.getpid():
-            await self._shut(running, timeout_s)
-        self._closed.set()
+        await self._life.close(timeout_s)
 
     async def leave(self, reason: str = "") -> None:
         """Tell the whole mesh, signed, that this node leaves on purpose; then close."""
@@ -137,12 +101,12 @@ class MeshNetwork:
 
     async def wait_closed(self) -> None:
         """Wait until the node is closed, by `close` or by itself (see `closed_error`)."""
-        await self._closed.wait()
+        await self._life.wait_closed()
 
     @property
     def closed_error(self) -> Exception | None:
         """Why the node stopped by itself (`DuplicateIdentity`), or None."""
-        return self._closed_error
+        return self._life.error
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -188,8 +152,8 @@ class MeshNetwork:
     def use_load_balancer(self, load_balancer: LoadBalancer) -> None:
         """Let it pick the worker of every call from now on."""
         self._load_balancer = load_balancer
-        if self._running is not None:
-            self._running.core.service.balancer = load_balancer.balancer
+        if self._life.running is not None:
+            self._life.running.core.service.balancer = load_balancer.balancer
         load_balancer.attach(self)
 
     # Talk.
@@ -208,10 +172,7 @@ class MeshNetwork:
             OutboxFull: 4 MiB wait for that node; `await drain()` first.
             UnknownNode, AmbiguousName, PayloadError.
         """
-        running = self._running
-        if running is None or self._pid != os.getpid():
-            running = self._node
-        running.send(node, payload, priority=priority, delivery=delivery)
+        self._life.node.program.send(node, payload, priority=priority, delivery=delivery)
 
     def send_many(
         self,
@@ -222,10 +183,10 @@ class MeshNetwork:
         delivery: Delivery = Delivery.AT_LEAST_ONCE,
     ) -> None:
         """`send` each of a list, in order."""
-        running = self._node
-        destination = running.resolve(node)
+        program = self._node.program
+        destination = program.resolve(node)
         for payload in payloads:
-            running.send(destination, payload, priority=priority, delivery=delivery)
+            program.send(destination, payload, priority=priority, delivery=delivery)
 
     async def drain(self, node: Node | None = None, *, timeout_s: float | None = None) -> None:
         """Wait until at most half of the outbox (of one node, or of each) is still waiting.
@@ -233,51 +194,26 @@ class MeshNetwork:
         Raises:
             DeadlineExceeded: it was not, in time.
         """
-        await self._node.drain(node, timeout_s=timeout_s)
+        await self._node.program.drain(node, timeout_s=timeout_s)
 
     async def send_message(self, message: Message) -> Receipt:
         """Send `message` and wait until its handler has returned.
 
         Raises:
-            NoRoute, UnknownNode, NoSuchProcess, Overloaded, DeadlineExceeded: it was not handled, or
-                nobody knows.
+            NoRoute, UnknownNode, NoSuchProcess, Overloaded, DeadlineExceeded: it was not handled,
+                or nobody knows.
             WorkerLost: the worker vanished and the work must not be run twice.
             RemoteError: the handler raised; also of the builtin type of that name.
         """
-        running = self._node
-        limit = self._config.messaging.payload_max
-        if message.type is MessageType.PROCESS:
-            outcome = await running.work_on(
-                message.process,
-                encode_payload(message.payload, limit=limit),
-                node=None if message.destination is None else running.resolve(message.destination),
-                timeout_s=message.timeout_s,
-                priority=message.priority,
-                key=message.key,
-                headers=dict(message.headers),
-            )
-        elif message.destination is None:
-            raise PayloadError("a DATA message needs destination=, a node's id or name")
-        else:
-            outcome = await running.work_on(
-                "",
-                encode_payload(message.payload, limit=limit),
-                node=running.resolve(message.destination),
-                to_handler=True,
-                timeout_s=message.timeout_s,
-                priority=message.priority,
-                key=message.key,
-                headers=dict(message.headers),
-            )
-        return outcome.receipt()
+        return await self._node.program.send_message(message)
 
     def on_message(self, handler: Handler) -> Handler:
         """Call this function for every message to this node; it replaces the one before.
 
-        An `async def` is awaited, one message after another; a plain function runs on the event loop and
-        must return quickly. What it returns is the `result` of a sender's receipt.
+        An `async def` is awaited, one message after another; a plain function runs on the event
+        loop and must return quickly. What it returns is the `result` of a sender's receipt.
         """
-        self._register(lambda running: running.set_message_handler(handler))
+        self._life.register(lambda node: node.program.set_message_handler(handler))
         return handler
 
     # Work.
@@ -302,14 +238,14 @@ class MeshNetwork:
                 idempotent=idempotent,
                 timeout_s=timeout_s,
             )
-            self._register(lambda running: running.register_process(spec))
+            self._life.register(lambda node: node.program.register_process(spec))
             return handler
 
         return decorate
 
     def unregister_process(self, name: str) -> None:
         """Offer this work no longer."""
-        self._node.unregister_process(name)
+        self._node.program.unregister_process(name)
 
     async def call(
         self,
@@ -349,14 +285,8 @@ class MeshNetwork:
         result_type: Any = Any,
     ) -> CallResult:
         """As `call`, and tell who did it, how long it took and at which attempt."""
-        running = self._node
-        outcome = await running.work_on(
-            name,
-            encode_payload(payload, limit=self._config.messaging.payload_max),
-            node=None if node is None else running.resolve(node),
-            timeout_s=timeout_s,
-            priority=priority,
-            key=key,
+        outcome = await self._node.program.call(
+            name, payload, node=node, timeout_s=timeout_s, priority=priority, key=key
         )
         return outcome.call_result(result_type)
 
@@ -400,16 +330,10 @@ class MeshNetwork:
         interval_s: float = 1.0,
         timeout_s: float = PING_TIMEOUT_S,
     ) -> list[float | None]:
-        """Round-trip times in seconds through the mesh; None for one that was not answered in time."""
-        running = self._node
-        destination = running.resolve(node)
-        times: list[float | None] = []
-        for number in range(count):
-            if number:
-                await asyncio.sleep(interval_s)
-            answer = await running.probes.ask(destination, timeout_s=timeout_s)
-            times.append(None if answer is None else answer[1])
-        return times
+        """Round-trip times through the mesh, in seconds; None for one not answered in time."""
+        return await self._node.program.ping(
+            node, count=count, interval_s=interval_s, timeout_s=timeout_s
+        )
 
     async def trace(self, node: Node, *, timeout_s: float = PING_TIMEOUT_S) -> list[TraceHop]:
         """The nodes on the way to `node`, each with the round trip that it answered itself.
@@ -417,45 +341,24 @@ class MeshNetwork:
         Raises:
             NoRoute: not even the first hop answered.
         """
-        return await self._node.trace(node, timeout_s=timeout_s, hops_max=HOP_LIMIT - 1)
+        return await self._node.program.trace(node, timeout_s=timeout_s, hops_max=HOP_LIMIT - 1)
 
     # Inside.
 
     @property
     def _node(self) -> RunningNode:
-        if self._running is None:
-            if self._closed_error is not None:
-                raise NotRunning(f"the node stopped: {self._closed_error}") from self._closed_error
-            raise NotRunning(
-                "the node does not run; `await mesh.initialize()` or `async with` first"
+        return self._life.node
+
+
+def _sections(given: dict[str, Any]) -> dict[str, Any]:
+    """`discovery_config=…` as the section `discovery`."""
+    for key in given:
+        if not key.endswith("_config"):
+            raise ConfigError(
+                f"MeshNetwork takes no argument {key!r}; sections are written discovery_config=…"
             )
-        if self._pid != os.getpid():
-            raise NotRunning(
-                f"this MeshNetwork belongs to process {self._pid}; after a fork make a new one"
-            )
-        return self._running
-
-    async def _shut(self, running: RunningNode, timeout_s: float) -> None:
-        control, self._control = self._control, None
-        if control is not None:
-            await control.close()
-        await running.close(timeout_s=timeout_s)
-
-    def _register(self, register: Callable[[RunningNode], None]) -> None:
-        self._registrations.append(register)
-        if self._running is not None:
-            register(self._node)
-
-    def _stopped(self, error: Exception) -> None:
-        """The node cannot go on (called on the event loop)."""
-        self._closed_error = error
-        running, self._running = self._running, None
-        if running is None:
-            self._closed.set()
-            return
-
-        def closed(_: asyncio.Task[None]) -> None:
-            self._closed.set()
-
-        self._closing = asyncio.create_task(self._shut(running, 5.0), name="mreza-stop")
-        self._closing.add_done_callback(closed)
+    return {
+        key.removesuffix("_config"): section
+        for key, section in given.items()
+        if section is not None
+    }

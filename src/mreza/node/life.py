@@ -1,0 +1,127 @@
+"""The life of one MeshNetwork: not yet started, running, closed, or stopped by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from mreza.balancing.balancer import Balancer
+from mreza.config.mesh import MeshConfig
+from mreza.errors import NotRunning
+from mreza.node.control_socket import ControlledNode, ControlSocket
+from mreza.node.listening import control_socket_path
+from mreza.node.running import RunningNode
+
+STOP_TIMEOUT_S = 5.0
+"For the last words of a node that must not go on."
+
+Registration = Callable[[RunningNode], None]
+
+
+class Life:
+    """Starts the node and its control socket, ends both, and says why there is none."""
+
+    def __init__(self, config: MeshConfig, served: ControlledNode) -> None:
+        """`served` is what the control socket asks."""
+        self._config = config
+        self._served = served
+        self._running: RunningNode | None = None
+        self._control: ControlSocket | None = None
+        self._registrations: list[Registration] = []
+        self._pid = os.getpid()
+        self._closed = asyncio.Event()
+        self._stopping: asyncio.Task[None] | None = None
+        self.error: Exception | None = None
+        "Why the node stopped by itself."
+
+    @property
+    def running(self) -> RunningNode | None:
+        """The node, if it runs."""
+        return self._running
+
+    @property
+    def node(self) -> RunningNode:
+        """The node.
+
+        Raises:
+            NotRunning: not yet, no longer, or in another process.
+        """
+        running = self._running
+        if running is None:
+            if self.error is not None:
+                raise NotRunning(f"the node stopped: {self.error}") from self.error
+            raise NotRunning(
+                "the node does not run; `await mesh.initialize()` or `async with` first"
+            )
+        if self._pid != os.getpid():
+            raise NotRunning(
+                f"this MeshNetwork belongs to process {self._pid}; after a fork make a new one"
+            )
+        return running
+
+    def register(self, registration: Registration) -> None:
+        """Tell the node now, if it runs, and whenever it starts."""
+        self._registrations.append(registration)
+        if self._running is not None:
+            registration(self.node)
+
+    async def start(self, balancer: Balancer) -> None:
+        """Open the node and its control socket; nothing happens if it runs already.
+
+        Raises:
+            NotRunning: it was closed.
+            DuplicateIdentity: another process runs as this node.
+            StateError, AdmissionError: as `RunningNode.open`.
+        """
+        if self._running is not None:
+            return
+        if self._closed.is_set():
+            raise NotRunning("this MeshNetwork was closed; make a new one")
+        self._pid = os.getpid()
+        running = await RunningNode.open(self._config, balancer=balancer, stopped=self._stopped)
+        try:
+            for register in self._registrations:
+                register(running)
+            await running.start()
+            path = control_socket_path(running.state_directory, os.environ)
+            control = ControlSocket(self._served, path)
+            await control.open()
+        except BaseException:
+            await running.close(timeout_s=1.0)
+            raise
+        self._control = control
+        if self.error is not None:
+            # It met its double while it started.
+            await self._shut(running, STOP_TIMEOUT_S)
+            raise self.error
+        self._running = running
+
+    async def close(self, timeout_s: float) -> None:
+        """Say goodbye to neighbors and stop; returns within `timeout_s` whatever happens."""
+        running, self._running = self._running, None
+        if running is not None and self._pid == os.getpid():
+            await self._shut(running, timeout_s)
+        elif self._stopping is not None:
+            await asyncio.wait((self._stopping,), timeout=timeout_s)
+        self._closed.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until `close` is over, or the node has stopped by itself."""
+        await self._closed.wait()
+
+    async def _shut(self, running: RunningNode, timeout_s: float) -> None:
+        control, self._control = self._control, None
+        if control is not None:
+            await control.close()
+        await running.close(timeout_s=timeout_s)
+
+    def _stopped(self, error: Exception) -> None:
+        """The node cannot go on (called on the event loop)."""
+        self.error = error
+        running, self._running = self._running, None
+        if running is None:
+            self._closed.set()
+            return
+        self._stopping = asyncio.create_task(self._shut(running, STOP_TIMEOUT_S), name="mreza-stop")
+        self._stopping.add_done_callback(lambda _: self._closed.set())
