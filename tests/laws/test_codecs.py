@@ -425,7 +425,7 @@ def test_an_envelope_of_any_size_that_is_allowed_fits_a_frame(size: int) -> None
         priority=0,
         source=NodeId(bytes(16)),
         source_epoch=0,
-        destinations=(NodeId(bytes(16)),) * 64,
+        destinations=(NodeId(bytes(16)),),
         path=(NodeId(bytes(16)),) * 8,
         trace=bytes(TRACE_BYTES),
         wrap=bytes(WRAP_MAX),

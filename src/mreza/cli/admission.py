@@ -126,7 +126,7 @@ async def join_mesh(
     where = [Address.parse(text) for text in dict.fromkeys((*addresses, *token.addresses))]
     if not where:
         raise UsageProblem("the token names no address; say where to join with --address HOST:PORT")
-    with begin_join(state, name, token) as joining:
+    with begin_join(state, name, token, wall=clock.wall()) as joining:
         granted = await _ask_in_turn(where, token, joining.identity, name=joining.name)
         joining.finish(granted, wall=clock.wall())
         return {

@@ -206,8 +206,8 @@ def open_node(state_dir: Path, name: str | None, *, mesh_name: str, wall: float)
     )
 
 
-def begin_join(state_dir: Path, name: str | None, token: JoinToken) -> JoiningNode:
-    """Take the folder of a node that has no certificate yet, and make its key."""
+def begin_join(state_dir: Path, name: str | None, token: JoinToken, *, wall: float) -> JoiningNode:
+    """Take the folder of a node that has no valid certificate, and make its key if it has none."""
     with lock_state(state_dir):
         mesh = find_mesh(state_dir)
         if mesh is not None and mesh.mesh != token.mesh:
@@ -215,7 +215,7 @@ def begin_join(state_dir: Path, name: str | None, token: JoinToken) -> JoiningNo
         names = _host_names() if name is None else [check_name(name)]
         for candidate in names:
             directory = state_dir / "nodes" / candidate
-            if (directory / "chain.pem").exists():
+            if _is_member(directory, wall=wall):
                 continue
             make_private_folder(directory)
             lock = FileLock.try_acquire(directory / "lock")
@@ -225,6 +225,15 @@ def begin_join(state_dir: Path, name: str | None, token: JoinToken) -> JoiningNo
         f"the node {names[0]!r} of {state_dir} is a member already or is joining now; "
         "choose another name (--name)"
     )
+
+
+def _is_member(directory: Path, *, wall: float) -> bool:
+    """True if the node of this folder has a certificate that has not expired."""
+    pem = read_file(directory / "chain.pem")
+    if pem is None:
+        return False
+    leaf = load_certificate(from_pem(pem)[0])
+    return wall < leaf.not_valid_after_utc.timestamp()
 
 
 def node_folders(state_dir: Path) -> list[Path]:

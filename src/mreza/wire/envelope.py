@@ -23,7 +23,7 @@ VERSION = 1
 HOP_LIMIT = 32
 "Where every envelope starts; at most this many relays see it."
 ENVELOPE_MAX = 64 * 1024 + 1152
-"Sealed part of an envelope, at most."
+"Sealed part of an envelope, at most. With one destination it always fits a frame."
 PATH_MAX = 8
 DESTINATIONS_MAX = 64
 WRAP_MAX = 512

@@ -23,7 +23,7 @@ def start(state: Path, name: str | None = "a", *, wall: float = WALL) -> NodeSta
 
 def joined(authority: NodeState, state: Path, name: str | None) -> None:
     token = JoinToken.parse(authority.create_token(wall=WALL).encode())
-    with begin_join(state, name, token) as joining:
+    with begin_join(state, name, token, wall=WALL) as joining:
         joining.finish(grant(authority, token, joining), wall=WALL)
 
 
@@ -160,11 +160,11 @@ def test_without_a_name_and_authority_the_node_that_joined_is_started(tmp_path: 
 def test_a_second_try_to_join_has_the_same_key(tmp_path: Path) -> None:
     with start(tmp_path / "one") as one:
         token = one.create_token(wall=WALL)
-        with begin_join(tmp_path / "two", None, token) as joining:
+        with begin_join(tmp_path / "two", None, token, wall=WALL) as joining:
             first = joining.identity.node_id
             with pytest.raises(StateError, match="joining now"):
-                begin_join(tmp_path / "two", "pc", token)
-        with begin_join(tmp_path / "two", None, token) as joining:
+                begin_join(tmp_path / "two", "pc", token, wall=WALL)
+        with begin_join(tmp_path / "two", None, token, wall=WALL) as joining:
             assert joining.identity.node_id == first
 
 
@@ -172,9 +172,9 @@ def test_a_member_does_not_join_again_nor_another_mesh(tmp_path: Path) -> None:
     with start(tmp_path / "one") as one, start(tmp_path / "two", "b") as two:
         joined(one, tmp_path / "three", "c")
         with pytest.raises(StateError, match="member already"):
-            begin_join(tmp_path / "three", "c", one.create_token(wall=WALL))
+            begin_join(tmp_path / "three", "c", one.create_token(wall=WALL), wall=WALL)
         with pytest.raises(StateError, match="belongs to one mesh"):
-            begin_join(tmp_path / "three", "d", two.create_token(wall=WALL))
+            begin_join(tmp_path / "three", "d", two.create_token(wall=WALL), wall=WALL)
 
 
 def test_a_certificate_is_renewed_in_its_last_sixty_days(tmp_path: Path) -> None:
@@ -246,3 +246,14 @@ def test_a_restored_copy_counts_from_where_it_was(tmp_path: Path) -> None:
         with start(tmp_path / "copy") as copy:
             assert copy.credentials.node_id == one.credentials.node_id
             assert copy.next_boot() == 2
+
+
+def test_a_node_whose_certificate_has_expired_may_join_again_under_its_name(tmp_path: Path) -> None:
+    with start(tmp_path / "one") as one:
+        joined(one, tmp_path / "two", "b")
+        much_later = WALL + 400 * DAY_S
+        token = one.create_token(wall=much_later)
+    with pytest.raises(AdmissionError, match="expired"):
+        start(tmp_path / "two", "b", wall=much_later)
+    with begin_join(tmp_path / "two", "b", token, wall=much_later) as joining:
+        assert joining.name == "b"
