@@ -115,7 +115,12 @@ class LinkEnd:
         self.refusals.append(refusal)
 
     def identity_conflict(
-        self, address: Address, epoch: int, introduction: AgedRecord | None
+        self,
+        address: Address,
+        epoch: int,
+        introduction: AgedRecord | None,
+        *,
+        uptime_s: float | None = None,
     ) -> None:
         self.conflicts.append((epoch, introduction))
 

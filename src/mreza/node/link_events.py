@@ -64,9 +64,17 @@ class LinkEvents(Protocol):
         ...
 
     def identity_conflict(
-        self, address: Address, epoch: int, introduction: AgedRecord | None
+        self,
+        address: Address,
+        epoch: int,
+        introduction: AgedRecord | None,
+        *,
+        uptime_s: float | None = None,
     ) -> None:
-        """Somebody else runs with our key; `epoch` is theirs, 0 if they did not say."""
+        """Somebody else runs with our key; `epoch` is theirs, 0 if they did not say.
+
+        `uptime_s` is that of their hello, None if they refused ours.
+        """
         ...
 
 

@@ -102,12 +102,19 @@ class LinkNews:
         self._wake()
 
     def identity_conflict(
-        self, address: Address, epoch: int, introduction: AgedRecord | None
+        self,
+        address: Address,
+        epoch: int,
+        introduction: AgedRecord | None,
+        *,
+        uptime_s: float | None = None,
     ) -> None:
         self._log.warning("identity_conflict", address=str(address), epoch=f"{epoch:016x}")
         if introduction is not None:
             self._core.offer(introduction, now=self._now)
-            self._wake()
+        if uptime_s is not None:
+            self._core.own_key_said_hello(epoch, uptime_s=uptime_s, now=self._now)
+        self._wake()
 
     @property
     def _now(self) -> float:

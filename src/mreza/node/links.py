@@ -380,7 +380,7 @@ class Links:
         code = RefusalCode.OLD_EPOCH if hello.epoch < own.epoch else RefusalCode.DUPLICATE_IDENTITY
         text = f"this node runs with the same key and epoch {own.epoch:x}"
         link.refuse(code, text, introduction)
-        self._events.identity_conflict(link.address, hello.epoch, None)
+        self._events.identity_conflict(link.address, hello.epoch, None, uptime_s=hello.uptime_s)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -34,6 +34,7 @@ class Program:
         clock: Clock,
     ) -> None:
         self._core = core
+        self._control, self._data = core.control, core.data
         self._config = config
         self._driver = driver
         self._inbox = inbox
@@ -59,17 +60,17 @@ class Program:
 
     def resolve(self, node: NodeId | str) -> NodeId:
         """The id of a node given by id, its letters or its name."""
-        return self._core.control.find(node)
+        return self._control.find(node)
 
     def send(
         self, node: NodeId | str, payload: Any, *, priority: Priority, delivery: Delivery
     ) -> None:
         """Append to the outbox; the turn at the end of this loop iteration sends it."""
-        control = self._core.control
+        control = self._control
         destination = (
             node if type(node) is NodeId and node in control.members else control.find(node)
         )
-        self._core.data.send(destination, payload, priority=priority, delivery=delivery)
+        self._data.send(destination, payload, priority=priority, delivery=delivery)
         self._driver.wake()
 
     async def drain(self, node: NodeId | str | None, *, timeout_s: float | None) -> None:
@@ -77,7 +78,7 @@ class Program:
         destination = None if node is None else self.resolve(node)
         timeout_s = self._config.timeout_s if timeout_s is None else timeout_s
         half = self._config.outbox_bytes // 2
-        data = self._core.data
+        data = self._data
         try:
             async with asyncio.timeout(timeout_s):
                 # One turn, even if there is room: a loop of `send` and `drain` lets others run.
@@ -169,7 +170,7 @@ class Program:
     async def trace(self, node: NodeId | str, *, timeout_s: float, hops_max: int) -> list[TraceHop]:
         """Ask every node on the way for its own round trip, nearest first."""
         destination = self.resolve(node)
-        label_of = self._core.control.label_of
+        label_of = self._control.label_of
         path: list[TraceHop] = []
         for hop_limit in range(1, hops_max + 1):
             answer = await self.probes.ask(destination, timeout_s=timeout_s, hop_limit=hop_limit)

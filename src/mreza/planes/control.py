@@ -190,6 +190,10 @@ class ControlPlane(MeshView):
         self._take_in(aged_record, from_peer, now)
         self._settle(now)
 
+    def own_key_said_hello(self, epoch: int, *, uptime_s: float, now: float) -> None:
+        """A process with our key is at the other end of a connection; its epoch and uptime."""
+        self._obey(self._watch.own_key_said_hello(epoch, uptime_s=uptime_s, now=now), now)
+
     def introduce(
         self,
         *,
@@ -317,12 +321,16 @@ class ControlPlane(MeshView):
             self._effects.append(Offence(peer, RefusalCode.MALFORMED, text))
 
     def _own_key_spoke(self, outcome: Outcome, now: float) -> None:
+        introduction = outcome.body if isinstance(outcome.body, Introduction) else None
+        self._obey(self._watch.own_key_spoke(outcome.aged, introduction, now=now), now)
+
+    def _obey(self, verdict: Raise | GiveWay | None, now: float) -> None:
+        """Go beyond the other process that has our key, or give way to it."""
         if self._own.silent:
             return
-        introduction = outcome.body if isinstance(outcome.body, Introduction) else None
         wall = self._wall(now)
         label = self._introduction.name
-        match self._watch.own_key_spoke(outcome.aged, introduction, now=now):
+        match verdict:
             case Raise(boot, duplicate):
                 if duplicate and self._watch.may_tell(self.me, now=now):
                     self._meaning.announce(

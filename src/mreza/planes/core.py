@@ -153,6 +153,10 @@ class NodeCore:
         """A record that came outside of a RECORDS frame (a refusal's introduction)."""
         self.control.offer(record, from_peer=None, now=now)
 
+    def own_key_said_hello(self, epoch: int, *, uptime_s: float, now: float) -> None:
+        """A process with our key is at the other end of a connection; its epoch and uptime."""
+        self.control.own_key_said_hello(epoch, uptime_s=uptime_s, now=now)
+
     def offers_changed(self, *, now: float) -> None:
         """Handlers were registered or removed: the introduction says so."""
         self.control.introduce(offers=self.service.registry.offers(), now=now)

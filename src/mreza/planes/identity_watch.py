@@ -35,7 +35,8 @@ class GiveWay(msgspec.Struct, frozen=True):
 
 
 class _Other(msgspec.Struct, frozen=True):
-    instance: int
+    instance: int | None
+    "None: it has said hello and not introduced itself."
     started_at: float
 
 
@@ -64,17 +65,18 @@ class IdentityWatch:
         if alive and introduction is not None and introduction.instance != self._instance:
             started_at = now - aged.age_s - introduction.uptime_s
             self._other = _Other(introduction.instance, started_at)
-        boot = boot_of(aged.record.epoch) + 1
-        if boot <= self._asked_boot:
+        return self._go_beyond(aged.record.epoch, alive=alive, now=now)
+
+    def own_key_said_hello(
+        self, epoch: int, *, uptime_s: float, now: float
+    ) -> Raise | GiveWay | None:
+        """Another process with our key is at the end of a connection. None: we are beyond it."""
+        if epoch <= self._epoch:
             return None
-        if alive and self._asked_boot <= boot_of(self._epoch):
-            self._raises = [at for at in self._raises if now < at + FIGHT_S]
-            self._raises.append(now)
-        self._asked_boot = boot
-        duplicate = self._other if len(self._raises) >= FIGHT_RAISES else None
-        if duplicate is not None and self._must_stop(duplicate):
-            return GiveWay(now - duplicate.started_at)
-        return Raise(boot, duplicate is not None)
+        started_at = now - uptime_s
+        if self._other is None or abs(self._other.started_at - started_at) > UPTIME_TIE_S:
+            self._other = _Other(None, started_at)
+        return self._go_beyond(epoch, alive=True, now=now)
 
     def raised(self, epoch: int) -> None:
         """Our epoch is now this."""
@@ -107,9 +109,23 @@ class IdentityWatch:
 
     # Rules
 
+    def _go_beyond(self, epoch: int, *, alive: bool, now: float) -> Raise | GiveWay | None:
+        boot = boot_of(epoch) + 1
+        if boot <= self._asked_boot:
+            return None
+        if alive and self._asked_boot <= boot_of(self._epoch):
+            self._raises = [at for at in self._raises if now < at + FIGHT_S]
+            self._raises.append(now)
+        self._asked_boot = boot
+        duplicate = self._other if len(self._raises) >= FIGHT_RAISES else None
+        if duplicate is not None and self._must_stop(duplicate):
+            return GiveWay(now - duplicate.started_at)
+        return Raise(boot, duplicate is not None)
+
     def _must_stop(self, other: _Other) -> bool:
         """The one with the shorter uptime; where that cannot be told, the smaller random bits."""
         longer_s = other.started_at - self._started_at
         if abs(longer_s) <= UPTIME_TIE_S:
-            return self._instance < other.instance
+            # Who has only said hello introduces itself soon; till then neither can tell.
+            return other.instance is not None and self._instance < other.instance
         return longer_s < 0

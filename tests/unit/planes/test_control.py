@@ -551,6 +551,15 @@ def test_a_refusals_introduction_raises_the_epoch_too(world: ControlWorld) -> No
     assert boot_of(node.plane.epoch) == 10
 
 
+def test_a_hello_with_our_key_raises_the_epoch_beyond_it(world: ControlWorld) -> None:
+    node = world.node("a")
+    epoch = make_epoch(boot=9, random_bits=0)
+    node.plane.own_key_said_hello(epoch, uptime_s=1.0, now=world.now)
+    assert node.plane.drain() == [RaiseEpoch(10)]
+    node.plane.own_key_said_hello(node.plane.epoch, uptime_s=1.0, now=world.now)
+    assert node.plane.drain() == []
+
+
 def test_a_forged_record_of_our_own_changes_nothing(world: ControlWorld) -> None:
     a, b = world.line("a", "b")
     forged = msgspec.structs.replace(intro(a.key), signature=bytes(64))
@@ -595,6 +604,7 @@ def test_who_has_stopped_says_no_more(world: ControlWorld) -> None:
         AgedRecord(intro(clone.key, epoch=newest), 0.0), from_peer=None, now=world.now
     )
     clone.plane.advance(now=world.now)
+    clone.plane.own_key_said_hello(newest, uptime_s=1.0, now=world.now)
     assert not [e for e in clone.plane.drain() if isinstance(e, RaiseEpoch | Stop)]
 
 

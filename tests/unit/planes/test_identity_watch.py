@@ -121,6 +121,53 @@ def test_our_own_instance_is_not_another() -> None:
         machine.raised(make_epoch(boot=boot + 1, random_bits=1))
 
 
+def greeted(
+    machine: IdentityWatch, *, uptime_s: float, at: float, turns: int
+) -> list[Raise | GiveWay | None]:
+    """The other one says hello with a boot counter beyond ours, again and again."""
+    answers: list[Raise | GiveWay | None] = []
+    boot = 2
+    for turn in range(turns):
+        epoch = make_epoch(boot=boot, random_bits=5)
+        answer = machine.own_key_said_hello(epoch, uptime_s=uptime_s + turn, now=at + turn)
+        answers.append(answer)
+        if isinstance(answer, Raise):
+            machine.raised(make_epoch(boot=answer.boot, random_bits=1))
+            boot = answer.boot + 1
+    return answers
+
+
+def test_a_hello_from_an_epoch_that_we_are_beyond_says_nothing() -> None:
+    machine = watch(boot=3)
+    for epoch in (make_epoch(boot=2, random_bits=9), make_epoch(boot=3, random_bits=0)):
+        assert machine.own_key_said_hello(epoch, uptime_s=1.0, now=1.0) is None
+
+
+def test_hellos_count_like_records() -> None:
+    later = greeted(watch(started_at=100.0), uptime_s=60.0, at=105.0, turns=3)
+    assert later == [Raise(3, duplicate=False), Raise(5, duplicate=False), GiveWay(62.0)]
+    earlier = greeted(watch(started_at=0.0), uptime_s=3.0, at=105.0, turns=3)
+    assert earlier == [Raise(3, duplicate=False), Raise(5, duplicate=False), Raise(7, True)]
+
+
+def test_who_has_only_said_hello_decides_no_tie() -> None:
+    for ours in (US, THEM + 1):
+        machine = watch(started_at=100.0, instance=ours)
+        assert greeted(machine, uptime_s=5.5, at=105.0, turns=3)[-1] == Raise(7, duplicate=True)
+
+
+def test_who_introduced_itself_before_it_said_hello_decides_a_tie() -> None:
+    machine = watch(started_at=100.0)
+    assert machine.own_key_spoke(*spoken(2, uptime_s=4.5), now=104.5) == Raise(3, duplicate=False)
+    machine.raised(make_epoch(boot=3, random_bits=1))
+    epoch = make_epoch(boot=4, random_bits=5)
+    answer = machine.own_key_said_hello(epoch, uptime_s=5.0, now=105.0)
+    assert answer == Raise(5, duplicate=False)
+    machine.raised(make_epoch(boot=5, random_bits=1))
+    epoch = make_epoch(boot=6, random_bits=5)
+    assert machine.own_key_said_hello(epoch, uptime_s=6.0, now=106.0) == GiveWay(6.0)
+
+
 def turns(machine: IdentityWatch, instances: list[int], *, every_s: float = 1.0) -> list[bool]:
     told = []
     for number, (old, new) in enumerate(pairwise(instances)):

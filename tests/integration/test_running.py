@@ -1,0 +1,65 @@
+"""Two whole nodes in one process: what only sockets, disks and both at once can show."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mreza import (
+    DiscoveryConfig,
+    DuplicateIdentity,
+    DuplicateIdentityFound,
+    MeshNetwork,
+    NotRunning,
+    SecurityConfig,
+)
+from mreza.ids import boot_of
+from tests.support.eventually import eventually_async
+from tests.support.leaks import no_leaks_async
+from tests.support.processes import free_port
+
+
+def node_at(state: Path, *, port: int, peer: int) -> MeshNetwork:
+    return MeshNetwork(
+        name="x",
+        listen=f"127.0.0.1:{port}",
+        security_config=SecurityConfig(state=state),
+        discovery_config=DiscoveryConfig(
+            peers=(f"127.0.0.1:{peer}",), redial_first_s=0.1, redial_max_s=0.5
+        ),
+    )
+
+
+@pytest.mark.parametrize("clone_dials", [True, False], ids=["both dial", "only the original"])
+async def test_of_two_copies_alone_in_a_mesh_the_later_one_stops(
+    tmp_path: Path, clone_dials: bool
+) -> None:
+    state, copy = tmp_path / "state", tmp_path / "copy"
+    here, there = free_port(), free_port()
+    async with no_leaks_async(), node_at(state, port=here, peer=there) as original:
+        first = original._node.core.epoch
+        shutil.copytree(state, copy, ignore=shutil.ignore_patterns("*.sock"))
+        # So that uptimes differ by more than a hello takes.
+        await eventually_async(lambda: original.status() and uptime_s(original) > 1.5)
+        clone = node_at(copy, port=there, peer=here if clone_dials else there)
+        await clone.initialize()
+        assert clone.node_id == original.node_id
+        async with asyncio.timeout(60):
+            await clone.wait_closed()
+        assert isinstance(clone.closed_error, DuplicateIdentity)
+        with pytest.raises(NotRunning, match="another process has run as node"):
+            _ = clone.members
+        await clone.close()
+
+        assert original.closed_error is None
+        assert boot_of(original._node.core.epoch) > boot_of(first)
+        on_disk = (original.state_directory / "boot").read_text().strip()
+        assert int(on_disk) >= boot_of(original._node.core.epoch)
+        assert any(isinstance(e, DuplicateIdentityFound) for e in original.event_history)
+
+
+def uptime_s(mesh: MeshNetwork) -> float:
+    return mesh._node.now - mesh._node.core.control.started_at
