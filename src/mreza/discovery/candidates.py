@@ -90,6 +90,7 @@ class _Target:
     __slots__ = (
         "added_at",
         "brief",
+        "by_reset",
         "due_at",
         "failures",
         "gone_until",
@@ -112,6 +113,8 @@ class _Target:
         "Rounds without a link, in a row."
         self.brief = 0
         "Links that ended soon, in a row."
+        self.by_reset = False
+        "The last one ended without a word."
         self.linked_at: float | None = None
         self.lost_at: float | None = None
         "When its link was lost; None while it is linked or was never."
@@ -196,8 +199,12 @@ class Candidates:
             target.lost_at = now
             target.remote_host = remote_host
             target.gone_until = now + GONE_WITHIN_S if cause == RESET else 0.0
+            target.by_reset = cause == RESET
             if cause in _INNOCENT and target.brief <= 1:
                 target.due_at = now + LOST_FIRST_S
+            elif target.by_reset:
+                # A process that is killed again and again is lost each time; it refuses nobody.
+                target.due_at = now + self._rng.uniform(*LOST_PAUSE_S)
             else:
                 # Links that come up and end again at once are a refusal, whatever they are called.
                 target.due_at = now + self._backoff_s(max(1, target.brief))
@@ -278,7 +285,7 @@ class Candidates:
         if outcome is Outcome.UP:
             return  # linked, or lost again meanwhile: `lost` has said when
         just_lost = target.lost_at is not None and now - target.lost_at < LOST_FOR_S
-        if just_lost and target.brief <= 1:
+        if just_lost and (target.brief <= 1 or target.by_reset):
             target.due_at = now + self._rng.uniform(*LOST_PAUSE_S)
             return
         target.due_at = now + self._backoff_s(max(target.failures, target.brief))

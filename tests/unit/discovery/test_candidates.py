@@ -123,7 +123,7 @@ def test_links_that_end_as_soon_as_they_come_up_are_dialed_ever_more_rarely() ->
         (dial,) = c.due(now=now)
         c.linked(A, ONE, now=now)
         c.result(dial, Outcome.UP, A, now=now)
-        c.lost(A, cause="reset", remote_host="192.0.2.1", now=now + 0.01)
+        c.lost(A, cause="closed", remote_host="192.0.2.1", now=now + 0.01)
         deadline = c.next_deadline()
         assert deadline is not None
         waits.append(deadline - now)
@@ -137,6 +137,31 @@ def test_links_that_end_as_soon_as_they_come_up_are_dialed_ever_more_rarely() ->
             now = deadline
     assert waits[0] < 0.1
     assert sum(waits[6:]) > 20.0
+
+
+def test_a_neighbor_that_is_killed_again_and_again_is_dialed_at_the_pace_of_the_lost() -> None:
+    c = candidates()
+    c.add(Source.RECORD, ONE, A, now=0.0)
+    now, waits = 0.0, []
+    for _ in range(12):
+        (dial,) = c.due(now=now)
+        c.linked(A, ONE, now=now)
+        c.result(dial, Outcome.UP, A, now=now)
+        c.lost(A, cause="reset", remote_host="192.0.2.1", now=now + 0.01)
+        for _ in range(3):
+            # It is down for a while: nobody listens.
+            deadline = c.next_deadline()
+            assert deadline is not None
+            waits.append(deadline - now)
+            now = deadline
+            (dial,) = c.due(now=now)
+            c.result(dial, Outcome.NOBODY, now=now)
+        deadline = c.next_deadline()
+        assert deadline is not None
+        now = deadline
+    assert waits[0] < 0.1
+    assert max(waits) < 1.1
+    assert min(waits[3:]) >= 0.5, "never a storm of dials"
 
 
 def test_a_refused_link_is_no_reason_to_hurry() -> None:
