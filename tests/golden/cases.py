@@ -284,15 +284,34 @@ CASES: dict[str, Case] = {
                 attempt=2,
                 key="k",
                 headers={"a": "b"},
+                idempotency_key="once",
+                progress=True,
             ),
         ],
     ),
+    "requests: without later fields": Case(
+        [packet.Request(1, "measure", msgspec.Raw(b"\x01"), 30_000)],
+        lambda: bytes.fromhex("919801a76d65617375726501cd7530c201a0c0"),
+        packet.REQUESTS.decode,
+    ),
     "responses": _message(
-        packet.RESPONSES, [packet.Response(1, packet.Status.OK, msgspec.Raw(b"\x93\x01\x02\x03"))]
+        packet.RESPONSES,
+        [
+            packet.Response(1, packet.Status.OK, msgspec.Raw(b"\x93\x01\x02\x03")),
+            packet.Response(
+                2, packet.Status.PROGRESS, msgspec.Raw(b"\x32"), packet.Load(3, 68, 250, 900, 1500)
+            ),
+        ],
+    ),
+    "responses: without later fields": Case(
+        [packet.Response(1, packet.Status.OK, msgspec.Raw(b"\x93\x01\x02\x03"))],
+        lambda: bytes.fromhex("9193010093010203"),
+        packet.RESPONSES.decode,
     ),
     "failure": _message(packet.FAILURE, packet.Failure("ValueError", "no", "Traceback …", 100)),
     "control: ping": _message(packet.CONTROL, packet.Control(1, 77, 1_000_000)),
     "control: dropped": _message(packet.CONTROL, packet.Control(4, 0, 0, SESSION, 3, "queue_full")),
+    "control: cancel": _message(packet.CONTROL, packet.Control(5, 77, 0, EPOCH)),
     "record: signed bytes": Case(
         RECORD, lambda: RECORD.signed_bytes(MESH), lambda data: RECORD if data else None
     ),

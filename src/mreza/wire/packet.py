@@ -22,6 +22,8 @@ REQUEST_TARGET_MAX = 128
 HEADERS_MAX = 32
 KEY_MAX = 1024
 "Characters of the key that keeps related work on one node."
+IDEMPOTENCY_KEY_MAX = 256
+"Characters of the key by which a worker knows that it has done this work before."
 PAYLOAD_MAX = 64 * 1024 * 1024
 BATCH_MAX = PAYLOAD_MAX + 64 * 1024
 "A batch with one payload of the largest size, and what the batch says about it."
@@ -171,6 +173,27 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     attempt: Number = 1
     key: Annotated[str, msgspec.Meta(max_length=KEY_MAX)] = ""
     headers: Annotated[dict[str, str], msgspec.Meta(max_length=HEADERS_MAX)] | None = None
+    idempotency_key: Annotated[str, msgspec.Meta(max_length=IDEMPOTENCY_KEY_MAX)] = ""
+    "Work of one requester and process with equal keys is done once; empty: it has no key."
+    progress: bool = False
+    "Responses with status PROGRESS are welcome."
+
+
+PerMille = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True):
+    """How busy the node was that answered."""
+
+    in_flight: Number
+    "Requests that run or wait there, of all requesters."
+    capacity: Annotated[int, msgspec.Meta(ge=1)]
+    "Requests it can hold without letting one wait for long."
+    cpu: PerMille | None = None
+    "Share of all its cores in use."
+    memory: PerMille | None = None
+    loop_lag_us: Number | None = None
+    "How late its event loop was lately."
 
 
 class Response(msgspec.Struct, frozen=True, array_like=True):
@@ -179,7 +202,8 @@ class Response(msgspec.Struct, frozen=True, array_like=True):
     id: Number
     status: Number
     payload: msgspec.Raw
-    "Status OK: the result. Otherwise: a `Failure`."
+    "Status OK: the result. PROGRESS: what the handler reports. Otherwise: a `Failure`."
+    load: Load | None = None
 
 
 class Status(enum.IntEnum):
@@ -195,6 +219,10 @@ class Status(enum.IntEnum):
     BAD_PAYLOAD = 5
     "The payload does not fit the handler's annotation, or its result cannot be encoded."
     CLOSING = 6
+    LOST = 7
+    "The pool process that did the work died; it may have run."
+    PROGRESS = 8
+    "Not an outcome: the handler reports how far it is. Only if the request wants it."
 
 
 class Failure(Wire, frozen=True):
@@ -215,6 +243,9 @@ class ControlKind(enum.IntEnum):
     "Answer where a hop limit ended: `number` is the envelope's counter, `stamp_us` our time."
     DROPPED = 4
     "This relay dropped `count` envelopes of ours; `reason` says why."
+    CANCEL = 5
+    """Nobody waits for the answer to request `number` any more; `session_id` is the stream epoch
+    that it was sent in."""
 
 
 class Control(Wire, frozen=True):

@@ -31,6 +31,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "Fragment": packet.Fragment,
     "Request": packet.Request,
     "Response": packet.Response,
+    "Load": packet.Load,
     "Failure": packet.Failure,
     "Control": packet.Control,
     "Record": records.Record,
