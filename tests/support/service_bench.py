@@ -9,7 +9,9 @@ import msgspec
 from mreza.config.mesh import MeshConfig
 from mreza.ids import NodeId
 from mreza.planes.effects import (
+    CallProgress,
     CancelHandler,
+    CancelRequest,
     InboundRequests,
     InboundResponses,
     Resolve,
@@ -34,6 +36,7 @@ class Bench:
         self.now = 100.0
         self.offers: dict[NodeId, list[str]] = {A: ["p"], B: ["p"], C: ["p"]}
         self.unreachable: list[NodeId] = []
+        self.roles: dict[NodeId, str] = {}
         self.effects: list[Any] = []
         self.plane = ServicePlane(
             me=ME,
@@ -42,6 +45,7 @@ class Bench:
             path_to=lambda node: () if node in self.unreachable else (ME, node),
             config=MeshConfig(**config),
             stream_epoch=77,
+            role_of=lambda node: self.roles.get(node, ""),
         )
 
     def _offering(self, process: str) -> tuple[NodeId, ...]:
@@ -139,6 +143,12 @@ class Bench:
 
     def runs(self) -> list[RunHandler]:
         return self._take(RunHandler)
+
+    def withdrawn(self) -> list[CancelRequest]:
+        return self._take(CancelRequest)
+
+    def told(self) -> list[CallProgress]:
+        return self._take(CallProgress)
 
     def cancelled(self) -> list[int]:
         return [effect.run_id for effect in self._take(CancelHandler)]

@@ -177,4 +177,4 @@ class Cutting:
 
 def response_bytes(payload: msgspec.Raw) -> int:
     """What a response takes in its batch."""
-    return len(payload) + 24
+    return len(payload) + 48

@@ -22,6 +22,7 @@ def request_bytes(request: Request) -> int:
     text = (
         len(request.target)
         + len(request.key)
+        + len(request.idempotency_key)
         + sum(len(k) + len(v) + 10 for k, v in headers.items())
     )
     return REQUEST_OVERHEAD_BYTES + 4 * text + len(request.payload)

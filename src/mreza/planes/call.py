@@ -40,7 +40,6 @@ class Attempt:
         "message",
         "node",
         "request_id",
-        "run_id",
         "sent_at",
     )
 
@@ -53,8 +52,6 @@ class Attempt:
         self.lease = lease
         self.sent_at = sent_at
         self.idempotent = False
-        self.run_id: int | None = None
-        "Of work given to ourselves."
         self.message: tuple[int, int, int, int] | None = None
 
 
@@ -67,6 +64,7 @@ class Call:
         "current",
         "deadline",
         "headers",
+        "idempotency_key",
         "idempotent",
         "key",
         "losses",
@@ -74,6 +72,7 @@ class Call:
         "payload",
         "priority",
         "process",
+        "progress",
         "refused",
         "retry_after_s",
         "timeout_s",
@@ -91,6 +90,9 @@ class Call:
         self.key: str | None = None
         self.headers: dict[str, str] | None = None
         self.idempotent = False
+        self.idempotency_key = ""
+        self.progress = False
+        "The caller wants to know how far the work is."
         self.to_handler = False
         self.attempts: list[Attempt] = []
         self.current: Attempt | None = None

@@ -27,7 +27,7 @@ from mreza.errors import (
 from mreza.ids import NodeId
 from mreza.planes.call import Attempt, Call, check_call, failure_in, refusal_error
 from mreza.planes.deadlines import Deadlines
-from mreza.planes.effects import Resolve
+from mreza.planes.effects import CallProgress, CancelRequest, Resolve
 from mreza.processes.handlers import Registry, idempotent_offer
 from mreza.wire.packet import Failure, Request, Response, Status
 
@@ -45,7 +45,9 @@ class SendRequest(msgspec.Struct, frozen=True):
 
 
 class Calls:
-    """All calls of this node that are not resolved. Effects: SendRequest, Resolve.
+    """All calls of this node that are not resolved.
+
+    Effects: SendRequest, CancelRequest, CallProgress, Resolve.
 
     Calls that wait for a worker keep at most `MessagingConfig.outbox_bytes` of payload; beyond, a
     call that would have to wait is resolved with OutboxFull.
@@ -91,6 +93,8 @@ class Calls:
         key: str | None,
         headers: dict[str, str] | None,
         idempotent: bool,
+        idempotency_key: str = "",
+        progress: bool = False,
         to_handler: bool,
         now: float,
     ) -> int:
@@ -101,23 +105,19 @@ class Calls:
         call.node, call.key, call.headers = node, key, headers or None
         call.timeout_s, call.deadline = timeout_s, now + timeout_s
         call.priority, call.idempotent, call.to_handler = int(priority), idempotent, to_handler
+        call.idempotency_key, call.progress = idempotency_key, progress
         self._calls[call.call_id] = call
         self._deadlines.set(call.call_id, call.deadline)
         self._place(call, now)
         return call.call_id
 
-    def cancel(self, call_id: int) -> int | None:
-        """Nobody waits for the outcome any more. The number of our own run that does it, if any."""
+    def cancel(self, call_id: int) -> None:
+        """Nobody waits for the outcome any more: there will be no Resolve."""
         call = self._calls.get(call_id)
-        if call is None:
-            return None
-        run_id = None if call.current is None else call.current.run_id
-        self._forget(call)
-        return run_id
-
-    def admitted(self, request_id: int, run_id: int) -> None:
-        """We are the worker of this one ourselves."""
-        self._attempts[request_id].run_id = run_id
+        if call is not None:
+            if call.current is not None:
+                self._withdraw(call.current)
+            self._forget(call)
 
     def numbered(self, request_id: int, message: tuple[int, int, int, int]) -> None:
         """The data plane put a request into a batch: (stream epoch, priority, sequence, place)."""
@@ -131,7 +131,10 @@ class Calls:
         if attempt is None or attempt.node != source:
             return
         call = attempt.call
-        if response.status == Status.OK:
+        if response.status == Status.PROGRESS:
+            if call.progress:
+                self._effects.append(CallProgress(call.call_id, source, response.payload))
+        elif response.status == Status.OK:
             if attempt.lease is not None:
                 attempt.lease.succeeded(now - attempt.sent_at)
             self._resolve(call, attempt, result=response.payload)
@@ -155,13 +158,13 @@ class Calls:
         for request_id in request_ids:
             attempt = self._attempts.get(request_id)
             if attempt is not None and attempt is attempt.call.current and attempt.node == node:
-                self._lost(attempt, "restarted", now, gone=False)
+                self._lost(attempt, self._gone(attempt, "restarted"), now, gone=False)
 
     def node_lost(self, node: NodeId, cause: str, *, now: float) -> None:
         """A member failed or left. A message for it waits: the node may come back and answer."""
         for attempt in self._given_to(node):
             if not attempt.call.to_handler:
-                self._lost(attempt, cause, now, gone=True)
+                self._lost(attempt, self._gone(attempt, cause), now, gone=True)
         self.balancer.remove(node)
 
     def restarted(self, node: NodeId, *, now: float) -> None:
@@ -170,7 +173,7 @@ class Calls:
             if node in call.refused:
                 call.refused.remove(node)
         for attempt in self._given_to(node):
-            self._lost(attempt, "restarted", now, gone=False)
+            self._lost(attempt, self._gone(attempt, "restarted"), now, gone=False)
         self.offers_changed(now=now)
 
     def offers_changed(self, *, now: float) -> None:
@@ -181,15 +184,13 @@ class Calls:
                 call.refused = [node for node in call.refused if node in offering]
             self._place(call, now)
 
-    def advance(self, *, now: float) -> list[int]:
-        """Resolve calls whose deadline has come. Numbers of our own runs that nobody waits for."""
-        runs: list[int] = []
+    def advance(self, *, now: float) -> None:
+        """Resolve calls whose deadline has come. Their workers know it, and need not be told."""
         for call_id in self._deadlines.take_due(now=now):
             call = self._calls[call_id]
-            if call.current is not None and call.current.run_id is not None:
-                runs.append(call.current.run_id)
+            if call.current is not None and call.current.node == self._me:
+                self._withdraw(call.current)
             self._resolve(call, call.current, error=self._too_late(call))
-        return runs
 
     # Outputs.
 
@@ -238,6 +239,8 @@ class Calls:
             attempt=len(call.attempts),
             key=call.key or "",
             headers=call.headers,
+            idempotency_key=call.idempotency_key,
+            progress=call.progress,
         )
         self._effects.append(SendRequest(node, request, call.priority))
 
@@ -279,6 +282,10 @@ class Calls:
     def _refused(self, attempt: Attempt, status: int, failure: Failure, now: float) -> None:
         """The worker answered, and it was not a result."""
         call = attempt.call
+        if status == Status.LOST:
+            text = f"node {attempt.node.short} lost {call.describe()}: {failure.message}"
+            self._lost(attempt, text, now, gone=False)
+            return
         error = refusal_error(status, failure, attempt.node, call)
         self._end(attempt, error)
         waits_for_it = call.to_handler or call.node is not None
@@ -308,10 +315,13 @@ class Calls:
             error = Overloaded(text, retry_after_s=call.retry_after_s)
             self._resolve(call, call.attempts[-1], error=error)
 
-    def _lost(self, attempt: Attempt, cause: str, now: float, *, gone: bool) -> None:
+    @staticmethod
+    def _gone(attempt: Attempt, cause: str) -> str:
+        return f"node {attempt.node.short}, which had {attempt.call.describe()}, is lost ({cause})"
+
+    def _lost(self, attempt: Attempt, text: str, now: float, *, gone: bool) -> None:
         """The node that had the call will not answer it."""
         call = attempt.call
-        text = f"node {attempt.node.short}, which had {call.describe()}, is lost ({cause})"
         error = WorkerLost(f"{text}; the work may have run", may_have_run=True)
         self._end(attempt, error)
         call.current = None
@@ -350,6 +360,12 @@ class Calls:
         if self._can_reach(pinned):
             return NoSuchProcess(f"node {pinned.short} did not offer {call.describe()} {after}")
         return NoRoute(f"no path to node {pinned.short} was found {after}")
+
+    def _withdraw(self, attempt: Attempt) -> None:
+        """Its worker may stop. A message is handled all the same."""
+        call = attempt.call
+        if not call.to_handler:
+            self._effects.append(CancelRequest(attempt.node, attempt.request_id, call.priority))
 
     def _end(self, attempt: Attempt, error: Exception) -> None:
         if attempt.lease is not None:

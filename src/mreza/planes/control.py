@@ -91,6 +91,7 @@ class ControlPlane(MeshView):
         self._intake = Intake(
             me=me,
             own_key=member.public_key,
+            own_role=member.role,
             database=database,
             check_chain=lambda certificates, wall: anchors.check_chain(certificates, wall=wall),
             verify=verify,
@@ -117,6 +118,7 @@ class ControlPlane(MeshView):
             roster=roster,
             computation=computation,
             keys=self._intake.keys,
+            roles=self._intake.roles,
             introductions=self._meaning.introductions,
             now=now,
         )

@@ -14,11 +14,14 @@ from mreza.config.mesh import MeshConfig
 from mreza.errors import MeshError, PayloadError
 from mreza.ids import NodeId, make_epoch
 from mreza.machine import earliest
+from mreza.planes.answers import unsendable
 from mreza.planes.control import ControlPlane
 from mreza.planes.data import DataPlane
 from mreza.planes.effects import (
+    CancelRequest,
     CloseLink,
     Dropped,
+    InboundControl,
     InboundRequests,
     InboundResponses,
     NodeLost,
@@ -29,11 +32,11 @@ from mreza.planes.effects import (
     RoutesChanged,
 )
 from mreza.planes.service import SendRequest, SendResponse, ServicePlane
-from mreza.planes.work import unsendable
 from mreza.security.credentials import Credentials
 from mreza.security.sealing import Sealing
 from mreza.wire.frame import FrameType
 from mreza.wire.link import RefusalCode
+from mreza.wire.packet import Control, ControlKind
 from mreza.wire.records import AgedRecord, Introduction
 
 CLOCK_JUMP_S = 10.0
@@ -108,7 +111,10 @@ class NodeCore:
             path_to=self.control.path_to,
             config=config,
             stream_epoch=self.epoch,
+            role_of=self.control.role_of,
         )
+        self._streams = self.epoch
+        "The epoch of our streams: the first of this process."
         self.drops: dict[str, int] = {}
         "Drops counted outside the data plane, by reason."
         self.offences: dict[str, int] = {}
@@ -243,6 +249,15 @@ class NodeCore:
                 except MeshError:
                     # Its requester takes nothing in: it will hear of its deadline.
                     self._count_drop("response_not_taken")
+            case CancelRequest(destination, request_id, priority):
+                cancel = Control(
+                    kind=ControlKind.CANCEL, number=request_id, session_id=self._streams
+                )
+                self.data.send_control(destination, cancel, priority=priority)
+            case InboundControl(source, control) if control.kind == ControlKind.CANCEL:
+                self.service.receive_cancel(
+                    source, stream_epoch=control.session_id, request_id=control.number, now=now
+                )
             case InboundRequests():
                 self.service.receive_requests(effect, now=now)
             case InboundResponses():

@@ -130,7 +130,7 @@ class InboundResponses(msgspec.Struct):
 
 
 class InboundControl(msgspec.Struct):
-    """A PONG, EXPIRED_HERE or DROPPED from another node (pings are answered by the data plane)."""
+    """A PONG, EXPIRED_HERE, DROPPED or CANCEL of another node (the data plane answers pings)."""
 
     source: NodeId
     control: Any
@@ -169,10 +169,27 @@ class RunHandler(msgspec.Struct):
     deadline: float
 
 
+class CancelRequest(msgspec.Struct, frozen=True):
+    """Tell the node that has this request of ours that nobody waits for its answer."""
+
+    destination: NodeId
+    request_id: int
+    priority: int
+
+
 class CancelHandler(msgspec.Struct):
     """The requester no longer waits."""
 
     run_id: int
+
+
+class CallProgress(msgspec.Struct, frozen=True):
+    """The worker tells how far a call of ours is."""
+
+    call_id: int
+    node: NodeId
+    value: Any
+    "msgspec.Raw of what its handler reported."
 
 
 class Resolve(msgspec.Struct):

@@ -93,6 +93,7 @@ class Intake:
         *,
         me: NodeId,
         own_key: bytes,
+        own_role: str = "",
         database: Database,
         check_chain: CheckChain,
         verify: Verify,
@@ -114,6 +115,8 @@ class Intake:
         self._bytes = 0
         self.keys: dict[NodeId, bytes] = {me: own_key}
         "Raw public keys of all origins whose introduction was accepted."
+        self.roles: dict[NodeId, str] = {me: own_role}
+        "The roles in their certificates."
         self.dropped = 0
         "Records given up for want of room since the driver looked last."
 
@@ -168,6 +171,7 @@ class Intake:
         """Its introduction is no longer valid."""
         if origin != self._me:
             self.keys.pop(origin, None)
+            self.roles.pop(origin, None)
             self._chains.pop(origin, None)
 
     # Outputs
@@ -246,6 +250,7 @@ class Intake:
             return None, COMPARE_COST
         if isinstance(body, Introduction) and isinstance(verdict, Accepted):
             self.keys[record.origin] = chain.member.public_key
+            self.roles[record.origin] = chain.member.role
             self._chains[record.origin] = chain
         return Outcome(aged, item.peer, verdict, body), cost
 

@@ -30,6 +30,7 @@ class MeshView:
         roster: Roster,
         computation: RouteComputation,
         keys: Mapping[NodeId, bytes],
+        roles: Mapping[NodeId, str],
         introductions: Mapping[NodeId, Introduction],
         now: float,
     ) -> None:
@@ -39,6 +40,7 @@ class MeshView:
         self.router: Router = computation.router
         self.computation = computation
         self._keys = keys
+        self._roles = roles
         self._now = now
         self._introductions = introductions
         self._offering: dict[str, tuple[NodeId, ...]] = {}
@@ -73,6 +75,10 @@ class MeshView:
     def public_key_of(self, node: NodeId) -> bytes | None:
         """The raw Ed25519 key of a node, if it is known."""
         return self._keys.get(node)
+
+    def role_of(self, node: NodeId) -> str:
+        """The role in a node's certificate; empty if the node is not known."""
+        return self._roles.get(node, "")
 
     def introduction_of(self, node: NodeId) -> Introduction | None:
         """What the node says of itself."""

@@ -120,7 +120,7 @@ class Reception:
             self._hand_over(source.node, head.stream_epoch, priority, arrival)
 
     def control(self, node: NodeId, control: Control, *, now: float) -> None:
-        """Answer a ping; tell the driver of answers to ours; believe a declared drop."""
+        """Answer a ping; pass on answers to ours and cancellations; believe a declared drop."""
         if control.kind == ControlKind.PING:
             if self._answers.take(now=now):
                 pong = msgspec.structs.replace(control, kind=int(ControlKind.PONG), reason="")

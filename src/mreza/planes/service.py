@@ -11,9 +11,15 @@ from mreza.balancing.balancer import Balancer
 from mreza.config.mesh import MeshConfig
 from mreza.ids import NodeId
 from mreza.machine import earliest
+from mreza.planes.answers import SendResponse
 from mreza.planes.calls import Calls, SendRequest
-from mreza.planes.effects import InboundRequests, InboundResponses, RequestsReturned
-from mreza.planes.work import SendResponse, Work
+from mreza.planes.effects import (
+    CancelRequest,
+    InboundRequests,
+    InboundResponses,
+    RequestsReturned,
+)
+from mreza.planes.work import Work
 from mreza.processes.handlers import Registry
 from mreza.qos import Priority
 from mreza.wire.packet import Failure
@@ -22,7 +28,10 @@ __all__ = ["SendRequest", "SendResponse", "ServicePlane"]
 
 
 class ServicePlane:
-    """Effects: SendRequest and SendResponse to other nodes, RunHandler, CancelHandler, Resolve.
+    """Calls of this node and work for others, joined.
+
+    Effects: SendRequest, CancelRequest and SendResponse to other nodes, RunHandler, CancelHandler,
+    CallProgress, Resolve.
 
     The driver answers each RunHandler with `finished` once its handler has ended, cancelled or not,
     and tells `not_sent` when the data plane raises for a SendRequest.
@@ -38,10 +47,14 @@ class ServicePlane:
         config: MeshConfig,
         balancer: Balancer | None = None,
         stream_epoch: int = 0,
+        role_of: Callable[[NodeId], str] = lambda _: "",
     ) -> None:
+        """`role_of` tells the role in a node's certificate."""
         self.me = me
         self.instance = instance
-        self.registry = Registry()
+        self.registry = Registry(role=role_of(me))
+        self._offering = offering
+        self._role_of = role_of
         self._stream_epoch = stream_epoch
         self._config = config
         self._inner: list[Any] = []
@@ -49,7 +62,7 @@ class ServicePlane:
         self._work = Work(registry=self.registry, config=config, effects=self._inner)
         self._calls = Calls(
             me=me,
-            offering=offering,
+            offering=self._allowed,
             path_to=path_to,
             registry=self.registry,
             balancer=balancer or _balancer_of(config),
@@ -79,10 +92,14 @@ class ServicePlane:
         key: str | None = None,
         headers: dict[str, str] | None = None,
         idempotent: bool = False,
+        idempotency_key: str = "",
+        progress: bool = False,
         target_is_handler: bool = False,
         now: float,
     ) -> int:
         """Have `process` run on a node that offers it, or `node`'s handler; Resolve follows.
+
+        `progress`: CallProgress may come before.
 
         Raises:
             ConfigError, PayloadError: what was asked can never be done.
@@ -96,6 +113,8 @@ class ServicePlane:
             key=key,
             headers=headers,
             idempotent=idempotent,
+            idempotency_key=idempotency_key,
+            progress=progress,
             to_handler=target_is_handler,
             now=now,
         )
@@ -104,12 +123,9 @@ class ServicePlane:
 
     def cancel(self, call_id: int) -> None:
         """Nobody waits for the outcome of a call: there will be no Resolve."""
-        run_id = self._calls.cancel(call_id)
-        if run_id is not None:
-            self._work.cancel(run_id)
-            # Nothing but a CancelHandler can have come of it.
-            self._effects += self._inner
-            self._inner.clear()
+        self._calls.cancel(call_id)
+        # It needs no time: nothing begins, and nobody is answered.
+        self._settle(0.0)
 
     def receive_responses(self, batch: InboundResponses, *, now: float) -> None:
         """Answers arrived."""
@@ -141,12 +157,30 @@ class ServicePlane:
             self._work.admit(batch.source, message, request, now=now)
         self._settle(now)
 
+    def receive_cancel(
+        self, source: NodeId, *, stream_epoch: int, request_id: int, now: float
+    ) -> None:
+        """A requester no longer waits for the answer to a request."""
+        self._work.cancel(source, stream_epoch=stream_epoch, request_id=request_id)
+        self._settle(now)
+
     def finished(
         self, run_id: int, *, result: bytes | None, failure: Failure | None, status: int, now: float
     ) -> None:
         """A handler has ended; `result` as msgpack if the status is OK, else `failure`."""
         self._work.finished(run_id, result=result, failure=failure, status=status, now=now)
         self._settle(now)
+
+    def progress(self, run_id: int, value: msgspec.Raw, *, now: float) -> None:
+        """A handler tells how far it is."""
+        self._work.progress(run_id, value, now=now)
+        self._settle(now)
+
+    def measured(
+        self, *, cpu: float | None, memory: float | None, loop_lag_s: float | None
+    ) -> None:
+        """How busy this machine is, for the answers to come; at most once a second."""
+        self._work.measured(cpu=cpu, memory=memory, loop_lag_s=loop_lag_s)
 
     def close(self, *, now: float) -> None:
         """Take no more work; who waits is told to go elsewhere."""
@@ -175,8 +209,8 @@ class ServicePlane:
 
     def advance(self, *, now: float) -> None:
         """Resolve what is too late."""
-        for run_id in self._calls.advance(now=now):
-            self._work.cancel(run_id)
+        self._calls.advance(now=now)
+        self._settle(now)
         self._work.advance(now=now)
         self._settle(now)
 
@@ -212,13 +246,20 @@ class ServicePlane:
                     case SendRequest(destination, request, priority) if destination == self.me:
                         message = (self._stream_epoch, priority, request.id, 0)
                         self._calls.numbered(request.id, message)
-                        run_id = self._work.admit(self.me, message, request, now=now)
-                        if run_id is not None:
-                            self._calls.admitted(request.id, run_id)
+                        self._work.admit(self.me, message, request, now=now)
+                    case CancelRequest(destination, request_id) if destination == self.me:
+                        epoch = self._stream_epoch
+                        self._work.cancel(self.me, stream_epoch=epoch, request_id=request_id)
                     case SendResponse(destination, response) if destination == self.me:
                         self._calls.receive(self.me, response, now=now)
                     case _:
                         self._effects.append(effect)
+
+    def _allowed(self, process: str) -> tuple[NodeId, ...]:
+        """Who offers it and, as far as we know its roles, may."""
+        nodes = self._offering(process)
+        roles = self.registry.roles_of(process)
+        return tuple(n for n in nodes if self._role_of(n) in roles) if roles else nodes
 
 
 def _balancer_of(config: MeshConfig) -> Balancer:

@@ -3,28 +3,32 @@
 Every request is answered once, except to a requester that has lost its memory or its patience. A
 run keeps its place among those that run at a time until its handler has really ended, cancelled or
 not: a thread cannot be stopped.
+
+Requests with an idempotency key: equal ones of one requester share one run, and a result that is
+there is answered again and not made again. Such a run outlives its requester's restart: it comes
+back and asks.
 """
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 import msgspec
 
 from mreza.config.mesh import MeshConfig
-from mreza.errors import PayloadError
 from mreza.ids import NodeId
+from mreza.machine import earliest
+from mreza.planes.answers import Outcome, SendResponse, done, failed, refused
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CancelHandler, RunHandler
-from mreza.processes.failures import bounded
-from mreza.processes.handlers import Registry
-from mreza.processes.request_queue import RequestQueue
+from mreza.planes.runs import Line, Run, RunKey, State, Waiter
+from mreza.processes.handlers import ProcessSpec, Registry
+from mreza.processes.remembered import Remembered
 from mreza.wire.packet import (
-    FAILURE,
     HEADERS_MAX,
     REQUEST_TARGET_MAX,
     Failure,
+    Load,
     Request,
     Response,
     Status,
@@ -34,66 +38,12 @@ HANDLER = ""
 "Target of messages with a receipt: the `on_message` handler."
 HANDLER_CONCURRENCY = 64
 """Messages whose senders wait for a receipt, handled at a time: two handlers that send each other
-messages must not wait for each other's turn. Plain `send` messages are handled one by one, in order."""
-NOTHING = b"\xc0"
-"None as msgpack."
-RETRY_AFTER_MIN_S = 0.05
-RETRY_AFTER_MAX_S = 10.0
-DURATION_GAIN = 0.125
-"Weight of a new sample in the mean duration (RFC 6298's alpha)."
-
-
-class SendResponse(msgspec.Struct, frozen=True):
-    """Answer a request. `stream_epoch` is the requester's: a restarted one does not want it."""
-
-    destination: NodeId
-    response: Response
-    priority: int
-    stream_epoch: int
-
-
-class _State(enum.Enum):
-    WAITING = enum.auto()
-    RUNNING = enum.auto()
-    CANCELLED = enum.auto()
-    "Answered or not wanted, but its handler has not ended yet."
-
-
-class _Run:
-    """One admitted request."""
-
-    __slots__ = ("deadline", "message", "request", "run_id", "source", "started_at", "state")
-
-    def __init__(
-        self,
-        run_id: int,
-        source: NodeId,
-        message: tuple[int, int, int, int],
-        request: Request,
-        deadline: float,
-    ) -> None:
-        self.run_id = run_id
-        self.source = source
-        self.message = message
-        self.request = request
-        self.deadline = deadline
-        self.state = _State.WAITING
-        self.started_at = 0.0
-
-    @property
-    def priority(self) -> int:
-        return self.message[1]
-
-
-class _Line:
-    """One process: who waits and how many run."""
-
-    __slots__ = ("mean_s", "queue", "running")
-
-    def __init__(self, limit: int) -> None:
-        self.queue = RequestQueue(limit)
-        self.running = 0
-        self.mean_s = 0.0
+messages must not wait for each other's turn. Those of plain `send` are handled one by one."""
+WITHDRAWN_MAX = 1024
+"Cancelled requests that have not arrived yet, remembered; the oldest gives way."
+PROGRESS_INTERVAL_S = 0.05
+"A run reports its progress at most so often. What it says in between is skipped, but for the last."
+_EXPIRED = "the deadline passed while the request waited; it did not run"
 
 
 class Work:
@@ -105,43 +55,61 @@ class Work:
     """
 
     def __init__(self, *, registry: Registry, config: MeshConfig, effects: list[Any]) -> None:
+        processes = config.processes
         self._registry = registry
-        self._limit = config.processes.inbox_requests
-        self._threads = config.processes.threads
+        self._limit = processes.inbox_requests
+        self._threads = processes.threads
+        self._pool = processes.pool_processes
         self._bytes_limit = config.messaging.reassembly_bytes
         self._effects = effects
-        self._runs: dict[int, _Run] = {}
-        self._lines: dict[str, _Line] = {}
+        self._runs: dict[int, Run] = {}
+        self._asked: dict[tuple[NodeId, int, int], Run] = {}
+        "Every request that will be answered; see `Waiter.asked`."
+        self._keyed: dict[RunKey, Run] = {}
+        self._remembered: Remembered[RunKey] = Remembered(
+            count_max=processes.remembered_results,
+            bytes_max=processes.remembered_bytes,
+            keep_s=processes.remember_s,
+        )
+        self._withdrawn: dict[tuple[NodeId, int, int], None] = {}
+        self._lines: dict[str, Line] = {}
+        self._capacity = 0
         self._deadlines = Deadlines()
+        self._news = Deadlines()
         self._epochs: dict[NodeId, int] = {}
         "The newest stream epoch of each requester."
         self._next_run = 1
         self._bytes = 0
         self._closing = False
+        self._cpu: int | None = None
+        self._memory: int | None = None
+        self._loop_lag_us: int | None = None
         self.refused = 0
 
     # Inputs.
 
     def admit(
         self, source: NodeId, message: tuple[int, int, int, int], request: Request, *, now: float
-    ) -> int | None:
-        """A request arrived, from here or elsewhere. The number of its run, if it was admitted."""
+    ) -> None:
+        """A request arrived, from here or elsewhere."""
         target = request.target
-        spec = self._registry.get(target)
-        if self._closing:
-            self._refuse(source, message, request, Status.CLOSING, "the node is closing")
+        waiter = Waiter(source, message, request.id, request.progress)
+        if self._withdrawn and waiter.asked in self._withdrawn:
+            del self._withdrawn[waiter.asked]
+        elif self._closing:
+            self._refuse(waiter, Status.CLOSING, "the node is closing")
         elif request.timeout_ms <= 0:
-            self._refuse(source, message, request, Status.EXPIRED, "the deadline has passed")
-        elif target != HANDLER and spec is None:
-            name = target[:REQUEST_TARGET_MAX]
-            text = f"this node does not offer process {name!r}"
-            self._refuse(source, message, request, Status.NO_SUCH_PROCESS, text)
+            self._refuse(waiter, Status.EXPIRED, "the deadline has passed")
+        elif target != HANDLER and target not in self._registry:
+            text = self._registry.why_not(target[:REQUEST_TARGET_MAX])
+            self._refuse(waiter, Status.NO_SUCH_PROCESS, text)
         elif request.headers is not None and len(request.headers) > HEADERS_MAX:
             text = f"a request has at most {HEADERS_MAX} headers, not {len(request.headers)}"
-            self._refuse(source, message, request, Status.BAD_PAYLOAD, text)
+            self._refuse(waiter, Status.BAD_PAYLOAD, text)
+        elif target == HANDLER or not request.idempotency_key:
+            self._join(waiter, request, None, now)
         else:
-            return self._join(source, message, request, now)
-        return None
+            self._do_once(waiter, request, now)
 
     def requester_epoch(self, source: NodeId, stream_epoch: int) -> None:
         """Requests come from this life of the requester: nobody waits for an earlier one's."""
@@ -150,65 +118,101 @@ class Work:
             self._epochs[source] = stream_epoch
         if old is not None and stream_epoch > old:
             for run in list(self._runs.values()):
-                if run.source == source and run.message[0] < stream_epoch:
-                    self._orphan(run)
+                for waiter in list(run.waiters):
+                    if waiter.source == source and waiter.message[0] < stream_epoch:
+                        self._leaves(run, waiter, returns=run.key is not None)
 
     def forget(self, source: NodeId) -> None:
         """A node is lost: its epoch needs no place here."""
         self._epochs.pop(source, None)
 
+    def cancel(self, source: NodeId, *, stream_epoch: int, request_id: int) -> None:
+        """The requester no longer waits. If this has overtaken its request, that will not run."""
+        asked = (source, stream_epoch, request_id)
+        run = self._asked.get(asked)
+        if run is not None:
+            self._leaves(run, next(w for w in run.waiters if w.asked == asked), returns=False)
+            return
+        while len(self._withdrawn) >= WITHDRAWN_MAX:
+            del self._withdrawn[next(iter(self._withdrawn))]
+        self._withdrawn[asked] = None
+
+    def progress(self, run_id: int, value: msgspec.Raw, *, now: float) -> None:
+        """A handler says how far it is."""
+        run = self._runs.get(run_id)
+        if run is None or run.state is not State.RUNNING:
+            return
+        run.news = value
+        if run.news_at <= now:
+            self._report(run, now)
+        else:
+            self._news.set(run_id, run.news_at)
+
     def finished(
         self, run_id: int, *, result: bytes | None, failure: Failure | None, status: int, now: float
     ) -> None:
         """A handler ended: once for every RunHandler, also after CancelHandler."""
-        run = self._runs.pop(run_id, None)
-        if run is None or run.state is _State.WAITING:
-            return
-        self._deadlines.discard(run_id)
-        line = self._lines[run.request.target]
-        line.running -= 1
-        line.mean_s += DURATION_GAIN * (now - run.started_at - line.mean_s)
-        if run.state is _State.RUNNING:
-            outcome = _done(result) if status == Status.OK else _failed(status, failure)
-            self._answer(run.source, run.message, run.request.id, outcome)
-        self._start_next(run.request.target, line, now)
-
-    def cancel(self, run_id: int) -> None:
-        """The requester, on this very node, no longer waits."""
         run = self._runs.get(run_id)
-        if run is not None:
-            self._orphan(run)
+        if run is None or run.state is State.WAITING:
+            return
+        target = run.request.target
+        line = self._lines[target]
+        before = line.capacity
+        line.ended(now - run.started_at, at_a_time=self._at_a_time(target))
+        self._capacity += line.capacity - before
+        if run.state is State.RUNNING:
+            if run.key is not None and status == Status.OK:
+                self._remembered.put(run.key, bytes(done(result)[1]), now=now)
+            self._report(run, now)
+        self._end(run)
+        self._conclude(run, done(result) if status == Status.OK else failed(status, failure))
+        self._start_next(target, line, now)
+
+    def measured(
+        self, *, cpu: float | None, memory: float | None, loop_lag_s: float | None
+    ) -> None:
+        """How busy the machine is (shares from 0 to 1) and how late its loop."""
+        self._cpu = None if cpu is None else _per_mille(cpu)
+        self._memory = None if memory is None else _per_mille(memory)
+        self._loop_lag_us = None if loop_lag_s is None else max(0, round(loop_lag_s * 1e6))
 
     def registry_changed(self) -> None:
         """Processes came or went: nobody waits for one that went."""
         for target, line in self._lines.items():
             if target != HANDLER and target not in self._registry:
-                for run_id in line.queue.clear():
-                    text = f"this node no longer offers process {target!r}"
-                    self._turn_away(self._runs[run_id], Status.NO_SUCH_PROCESS, text)
+                text = f"this node no longer offers process {target!r}"
+                self._turn_away(line, Status.NO_SUCH_PROCESS, text)
 
     def close(self) -> None:
         """Take no more work and send away who waits; what runs may end."""
         self._closing = True
         for line in self._lines.values():
-            for run_id in line.queue.clear():
-                self._turn_away(self._runs[run_id], Status.CLOSING, "the node is closing")
+            self._turn_away(line, Status.CLOSING, "the node is closing")
 
     def advance(self, *, now: float) -> None:
-        """Answer who waited too long, and stop work that nobody waits for."""
+        """Answer who waited too long, stop work that nobody waits for, report progress."""
+        for run_id in self._news.take_due(now=now):
+            run = self._runs.get(run_id)
+            if run is not None:
+                self._report(run, now)
         for run_id in self._deadlines.take_due(now=now):
             run = self._runs[run_id]
-            if run.state is _State.WAITING:
+            if run.state is State.WAITING:
                 self._lines[run.request.target].queue.remove(run_id, priority=run.priority)
-                text = "the deadline passed while the request waited; it did not run"
-                self._turn_away(run, Status.EXPIRED, text)
+                self._expire(run)
             else:
                 self._stop(run, now)
 
     # Outputs.
 
     def next_deadline(self) -> float | None:
-        return self._deadlines.next()
+        return earliest(self._deadlines.next(), self._news.next())
+
+    def load(self) -> Load | None:
+        """How busy this node is; None before the first request."""
+        if not self._capacity:
+            return None
+        return Load(len(self._runs), self._capacity, self._cpu, self._memory, self._loop_lag_us)
 
     @property
     def running(self) -> int:
@@ -218,136 +222,180 @@ class Work:
     def waiting(self) -> int:
         return sum(len(line.queue) for line in self._lines.values())
 
-    # Rules.
+    # Rules: in.
 
-    def _join(
-        self, source: NodeId, message: tuple[int, int, int, int], request: Request, now: float
-    ) -> int | None:
-        line = self._lines.get(request.target)
+    def _do_once(self, waiter: Waiter, request: Request, now: float) -> None:
+        key = (waiter.source, request.target, request.idempotency_key)
+        result = self._remembered.get(key, now=now)
+        if result is not None:
+            self._answer(waiter, done(result))
+            return
+        run = self._keyed.get(key)
+        if run is None:
+            self._join(waiter, request, key, now)
+            return
+        run.waiters.append(waiter)
+        self._asked[waiter.asked] = run
+        limit_s = self._time_limit_s(run)
+        deadline = now + request.timeout_ms / 1000
+        if limit_s is not None:
+            deadline = min(deadline, run.started_at + limit_s)
+        if deadline > run.deadline:
+            run.deadline = deadline
+            self._deadlines.set(run.run_id, deadline)
+
+    def _join(self, waiter: Waiter, request: Request, key: RunKey | None, now: float) -> None:
+        target = request.target
+        line = self._lines.get(target)
         if line is None:
-            line = self._lines[request.target] = _Line(self._limit)
+            line = self._lines[target] = Line(self._limit)
+            self._capacity += line.capacity
         size = len(request.payload)
         run_id = self._next_run
         crowded = self._bytes + size > self._bytes_limit and self._bytes > 0
-        if crowded or not line.queue.put(run_id, priority=message[1]):
-            who = repr(request.target) if request.target else "the message handler"
+        if crowded or not line.queue.put(run_id, priority=waiter.message[1]):
+            who = repr(target) if target else "the message handler"
+            retry_after_s = line.retry_after_s(at_a_time=self._at_a_time(target))
             failure = Failure(
                 type_name="Overloaded",
                 message=f"{len(line.queue)} requests wait for {who}",
-                retry_after_ms=round(self._retry_after_s(request.target, line) * 1000),
+                retry_after_ms=round(retry_after_s * 1000),
             )
             self.refused += 1
-            self._answer(source, message, request.id, _failed(Status.OVERLOADED, failure))
-            return None
+            self._answer(waiter, failed(Status.OVERLOADED, failure))
+            return
         self._next_run += 1
         deadline = now + request.timeout_ms / 1000
-        self._runs[run_id] = _Run(run_id, source, message, request, deadline)
+        run = self._runs[run_id] = Run(run_id, waiter, request, deadline=deadline, key=key)
+        self._asked[waiter.asked] = run
+        if key is not None:
+            self._keyed[key] = run
         self._bytes += size
         self._deadlines.set(run_id, deadline)
-        self._start_next(request.target, line, now)
-        return run_id
+        self._start_next(target, line, now)
 
-    def _start_next(self, target: str, line: _Line, now: float) -> None:
+    def _start_next(self, target: str, line: Line, now: float) -> None:
         spec = self._registry.get(target)
-        if target == HANDLER:
-            limit = HANDLER_CONCURRENCY
-        elif spec is None:
+        if target != HANDLER and spec is None:
             return
-        else:
-            limit = spec.limit(threads=self._threads)
+        limit = self._at_a_time(target)
         while line.running < limit and (run_id := line.queue.take()) is not None:
             run = self._runs[run_id]
-            self._bytes -= len(run.request.payload)
             if run.deadline <= now:
-                del self._runs[run_id]
-                self._deadlines.discard(run_id)
-                text = "the deadline passed while the request waited; it did not run"
-                self._refuse(run.source, run.message, run.request, Status.EXPIRED, text)
-                continue
-            line.running += 1
-            run.state = _State.RUNNING
-            run.started_at = now
-            if spec is None:
-                # A message was delivered: it is handled to its end, sender waiting or not.
-                self._deadlines.discard(run_id)
-            elif spec.timeout_s is not None and now + spec.timeout_s < run.deadline:
-                run.deadline = now + spec.timeout_s
-                self._deadlines.set(run_id, run.deadline)
-            self._effects.append(
-                RunHandler(run_id, run.request, run.source, run.message, run.deadline)
-            )
+                self._expire(run)
+            else:
+                self._start(run, line, spec, now)
 
-    def _stop(self, run: _Run, now: float) -> None:
-        run.state = _State.CANCELLED
-        self._effects.append(CancelHandler(run.run_id))
+    def _start(self, run: Run, line: Line, spec: ProcessSpec | None, now: float) -> None:
+        self._bytes -= len(run.request.payload)
+        line.running += 1
+        run.state = State.RUNNING
+        run.started_at = now
+        if spec is None:
+            # A message was delivered: it is handled to its end, sender waiting or not.
+            self._deadlines.discard(run.run_id)
+        elif spec.timeout_s is not None and now + spec.timeout_s < run.deadline:
+            run.deadline = now + spec.timeout_s
+            self._deadlines.set(run.run_id, run.deadline)
+        first = run.waiters[0]
+        self._effects.append(
+            RunHandler(run.run_id, run.request, first.source, first.message, run.deadline)
+        )
+
+    # Rules: out.
+
+    def _stop(self, run: Run, now: float) -> None:
+        """Its time is over."""
         # Who asked knows its own deadline; only a handler's shorter one is news.
         seconds = now - run.started_at
         text = f"process {run.request.target!r} was stopped after {seconds:.3g} s"
-        failure = Failure(type_name="TimeoutError", message=text)
-        self._answer(run.source, run.message, run.request.id, _failed(Status.FAILED, failure))
+        self._conclude(run, failed(Status.FAILED, Failure(type_name="TimeoutError", message=text)))
+        self._abandon(run)
 
-    def _orphan(self, run: _Run) -> None:
-        """Nobody waits for this any more. A message is handled all the same."""
+    def _leaves(self, run: Run, waiter: Waiter, *, returns: bool) -> None:
+        """One who asked does not wait any more. A message is handled all the same."""
         if run.request.target == HANDLER:
             return
-        if run.state is _State.WAITING:
+        run.waiters.remove(waiter)
+        self._asked.pop(waiter.asked, None)
+        if run.waiters or returns:
+            return
+        if run.state is State.WAITING:
             self._lines[run.request.target].queue.remove(run.run_id, priority=run.priority)
             self._bytes -= len(run.request.payload)
-            self._deadlines.discard(run.run_id)
-            del self._runs[run.run_id]
-        elif run.state is _State.RUNNING:
-            run.state = _State.CANCELLED
-            self._deadlines.discard(run.run_id)
-            self._effects.append(CancelHandler(run.run_id))
+            self._end(run)
+        else:
+            self._abandon(run)
 
-    def _turn_away(self, run: _Run, status: Status, text: str) -> None:
-        """Answer one that has just left its queue without running."""
-        del self._runs[run.run_id]
-        self._bytes -= len(run.request.payload)
+    def _abandon(self, run: Run) -> None:
+        """It runs for nobody."""
+        run.state = State.CANCELLED
+        self._unkey(run)
         self._deadlines.discard(run.run_id)
-        self._refuse(run.source, run.message, run.request, status, text)
+        self._news.discard(run.run_id)
+        self._effects.append(CancelHandler(run.run_id))
 
-    def _refuse(
-        self,
-        source: NodeId,
-        message: tuple[int, int, int, int],
-        request: Request,
-        status: Status,
-        text: str,
-    ) -> None:
+    def _expire(self, run: Run) -> None:
+        self._decline(run, Status.EXPIRED, _EXPIRED)
+
+    def _turn_away(self, line: Line, status: Status, text: str) -> None:
+        for run_id in line.queue.clear():
+            self._decline(self._runs[run_id], status, text)
+
+    def _decline(self, run: Run, status: Status, text: str) -> None:
+        """Answer one that has just left its queue without running."""
+        self._bytes -= len(run.request.payload)
         self.refused += 1
-        failure = Failure(type_name=status.name.lower(), message=text)
-        self._answer(source, message, request.id, _failed(status, failure))
+        self._conclude(run, refused(status, text))
+        self._end(run)
 
-    def _answer(
-        self,
-        destination: NodeId,
-        message: tuple[int, int, int, int],
-        request_id: int,
-        outcome: tuple[int, msgspec.Raw],
-    ) -> None:
-        response = Response(request_id, *outcome)
-        self._effects.append(SendResponse(destination, response, message[1], message[0]))
+    def _refuse(self, waiter: Waiter, status: Status, text: str) -> None:
+        self.refused += 1
+        self._answer(waiter, refused(status, text))
 
-    def _retry_after_s(self, target: str, line: _Line) -> float:
+    def _report(self, run: Run, now: float) -> None:
+        if run.news is None:
+            return
+        for waiter in run.waiters:
+            if waiter.progress:
+                self._answer(waiter, (Status.PROGRESS, run.news), tell_load=False)
+        run.news = None
+        run.news_at = now + PROGRESS_INTERVAL_S
+
+    def _conclude(self, run: Run, outcome: Outcome) -> None:
+        """Answer all who still wait for it."""
+        waiters, run.waiters = run.waiters, []
+        for waiter in waiters:
+            # A requester that numbers two requests alike has only one entry.
+            self._asked.pop(waiter.asked, None)
+            self._answer(waiter, outcome)
+
+    def _answer(self, waiter: Waiter, outcome: Outcome, *, tell_load: bool = True) -> None:
+        load = self.load() if tell_load else None
+        response = Response(waiter.request_id, *outcome, load)
+        message = waiter.message
+        self._effects.append(SendResponse(waiter.source, response, message[1], message[0]))
+
+    def _end(self, run: Run) -> None:
+        del self._runs[run.run_id]
+        self._unkey(run)
+        self._deadlines.discard(run.run_id)
+        self._news.discard(run.run_id)
+
+    def _unkey(self, run: Run) -> None:
+        if run.key is not None and self._keyed.get(run.key) is run:
+            del self._keyed[run.key]
+
+    def _at_a_time(self, target: str) -> int:
         spec = self._registry.get(target)
-        at_a_time = HANDLER_CONCURRENCY if spec is None else spec.limit(threads=self._threads)
-        # Half of the line will be gone by then; sooner would only find it full again.
-        wait_s = len(line.queue) / 2 * line.mean_s / at_a_time
-        return min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
+        if spec is None:
+            return HANDLER_CONCURRENCY
+        return spec.limit(threads=self._threads, pool_processes=self._pool)
+
+    def _time_limit_s(self, run: Run) -> float | None:
+        spec = self._registry.get(run.request.target)
+        return None if spec is None or run.state is State.WAITING else spec.timeout_s
 
 
-def unsendable(answer: SendResponse, error: PayloadError) -> SendResponse:
-    """What the requester hears when the data plane refuses a result for its size."""
-    failure = Failure(type_name="PayloadError", message=f"the result cannot be sent: {error}")
-    response = Response(answer.response.id, *_failed(Status.BAD_PAYLOAD, failure))
-    return msgspec.structs.replace(answer, response=response)
-
-
-def _done(result: bytes | None) -> tuple[int, msgspec.Raw]:
-    return Status.OK, msgspec.Raw(NOTHING if result is None else result)
-
-
-def _failed(status: int, failure: Failure | None) -> tuple[int, msgspec.Raw]:
-    told = bounded(failure or Failure(type_name="Error", message="no reason was given"))
-    return status, msgspec.Raw(FAILURE.encode(told))
+def _per_mille(share: float) -> int:
+    return min(1000, max(0, round(share * 1000)))

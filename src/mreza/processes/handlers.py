@@ -17,7 +17,7 @@ from mreza.ids import MessageId, NodeId
 from mreza.wire.packet import REQUEST_TARGET_MAX
 from mreza.wire.records import OFFERS_MAX
 
-Executor = Literal["async", "thread"]
+Executor = Literal["async", "thread", "process"]
 EXECUTORS: tuple[Executor, ...] = typing.get_args(Executor)
 ASYNC_CONCURRENCY = 64
 "Coroutines of one process at a time if it does not say: they mostly wait, and waiting is cheap."
@@ -39,6 +39,21 @@ class CallContext(msgspec.Struct, frozen=True):
     message_id: MessageId
     headers: Mapping[str, str]
     key: str = ""
+    idempotency_key: str = ""
+    report: Callable[[Any], None] | None = None
+    "Takes what `progress` is given; None: the requester does not want to know."
+
+    def progress(self, value: Any) -> None:
+        """Tell the caller how far the work is; anything that can be a payload, at most 16 KiB.
+
+        Costs little and may be called often, from a thread too: the caller gets some of the values,
+        at most 20 a second, and the last one before the result.
+
+        Raises:
+            PayloadError: the value cannot be sent.
+        """
+        if self.report is not None:
+            self.report(value)
 
 
 @dataclass(frozen=True)
@@ -56,11 +71,16 @@ class ProcessSpec:
     concurrency: int | None = None
     "How many at a time. None: 64 coroutines, or as many threads as the node has."
     executor: Executor | None = None
-    "None: `async` for an async function, `thread` for a plain one."
+    """None: `async` for an async function, `thread` for a plain one. `process`: a pool process of
+    this machine runs it, so that it may use a whole CPU and can be stopped; the handler must be a
+    plain function at the top level of a module that the pool process can import."""
     idempotent: bool = False
     "Doing the work twice does no harm: it goes elsewhere when its worker is lost."
     timeout_s: float | None = None
     "Stop the work after this many seconds, even if the caller would wait longer."
+    roles: tuple[str, ...] = ()
+    """Only nodes whose certificate has one of these roles do this work: others do not offer it, and
+    calls of a node that has this spec go to nobody else. Empty: all nodes may."""
     is_async: bool = field(init=False)
     payload_type: Any = field(init=False)
     wants_context: bool = field(init=False)
@@ -80,6 +100,8 @@ class ProcessSpec:
             )
         is_async = _is_async(self.handler)
         executor = _executor(self.name, self.executor, is_async=is_async)
+        if executor == "process":
+            _check_importable(self.name, self.handler)
         payload_type, wants_context = _signature(self.name, self.handler)
         try:
             decoder = msgspec.msgpack.Decoder(payload_type, dec_hook=_no_other_types)
@@ -90,6 +112,7 @@ class ProcessSpec:
         for key, value in {
             "is_async": is_async,
             "executor": executor,
+            "roles": _roles(self.name, self.roles),
             "payload_type": payload_type,
             "wants_context": wants_context,
             "_decoder": decoder,
@@ -111,17 +134,25 @@ class ProcessSpec:
         """Call the handler: a result, or an awaitable if it is async."""
         return self.handler(payload, context) if self.wants_context else self.handler(payload)
 
-    def limit(self, *, threads: int) -> int:
-        """How many may run at a time on a node with so many threads."""
+    def limit(self, *, threads: int, pool_processes: int) -> int:
+        """How many may run at a time on a node with so many threads and pool processes."""
+        if self.executor == "process":
+            # More would only wait again, where nobody can take them out of the line.
+            return min(self.concurrency or pool_processes, pool_processes)
         if self.concurrency is not None:
             return self.concurrency
         return ASYNC_CONCURRENCY if self.executor == "async" else threads
 
+    def may_run_on(self, role: str) -> bool:
+        """Whether a node with this role in its certificate may do this work."""
+        return not self.roles or role in self.roles
+
 
 class Registry:
-    """The processes of one node, by name."""
+    """The processes of one node, by name; those that its role does not allow are only known."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, role: str = "") -> None:
+        self._role = role
         self._specs: dict[str, ProcessSpec] = {}
 
     def register(self, spec: ProcessSpec) -> None:
@@ -132,7 +163,7 @@ class Registry:
         """
         if spec.name in self._specs:
             raise ConfigError(f"process {spec.name!r} is registered already; unregister it first")
-        offers = _offers([*self._specs.values(), spec])
+        offers = _offers([*self._offered(), spec])
         if len(offers) > OFFERS_MAX or sum(map(len, offers)) > OFFERED_BYTES_MAX:
             raise ConfigError(
                 f"process {spec.name!r} is one too many: a node offers at most {OFFERS_MAX} names "
@@ -151,17 +182,35 @@ class Registry:
         del self._specs[name]
 
     def get(self, name: str) -> ProcessSpec | None:
-        return self._specs.get(name)
+        """A process that this node does."""
+        spec = self._specs.get(name)
+        return spec if spec is not None and spec.may_run_on(self._role) else None
+
+    def roles_of(self, name: str) -> tuple[str, ...]:
+        """The roles that may do this work, as far as this node knows; empty: all."""
+        spec = self._specs.get(name)
+        return () if spec is None else spec.roles
+
+    def why_not(self, name: str) -> str:
+        """Why this node does not do this work."""
+        roles = self.roles_of(name)
+        if not roles:
+            return f"this node does not offer process {name!r}"
+        allowed = " or ".join(repr(role) for role in roles)
+        return f"process {name!r} is for nodes of role {allowed}; this one has {self._role!r}"
 
     def __contains__(self, name: str) -> bool:
-        return name in self._specs
+        return self.get(name) is not None
 
     def __len__(self) -> int:
         return len(self._specs)
 
     def offers(self) -> tuple[str, ...]:
         """What the introduction says: names, and marks of idempotent ones; see `names_of`."""
-        return _offers(list(self._specs.values()))
+        return _offers(self._offered())
+
+    def _offered(self) -> list[ProcessSpec]:
+        return [spec for spec in self._specs.values() if spec.may_run_on(self._role)]
 
 
 def idempotent_offer(process: str) -> str:
@@ -201,19 +250,38 @@ def _executor(name: str, wanted: str | None, *, is_async: bool) -> Executor:
     if wanted is not None and wanted not in EXECUTORS:
         raise ConfigError(
             f"process {name!r}: executor {wanted!r} does not exist; allowed are "
-            + " and ".join(repr(executor) for executor in EXECUTORS)
+            + ", ".join(repr(executor) for executor in EXECUTORS)
         )
-    natural: Executor = "async" if is_async else "thread"
-    if wanted not in (None, natural):
+    if is_async and wanted not in (None, "async"):
         raise ConfigError(
-            f"process {name!r}: "
-            + (
-                "a coroutine runs on the event loop; write `def`, or executor='async'"
-                if is_async
-                else "a plain function never runs there; write `async def`, or executor='thread'"
-            )
+            f"process {name!r}: a coroutine runs on the event loop; write `def`, "
+            "or executor='async'"
         )
-    return natural
+    if not is_async and wanted == "async":
+        raise ConfigError(
+            f"process {name!r}: a plain function never runs there; write `async def`, "
+            "or executor='thread'"
+        )
+    if is_async:
+        return "async"
+    return "process" if wanted == "process" else "thread"
+
+
+def _check_importable(name: str, handler: Callable[..., Any]) -> None:
+    """A pool process finds the handler by the names of its module and its own, or not at all."""
+    module = getattr(handler, "__module__", None)
+    qualified = getattr(handler, "__qualname__", None)
+    if not module or not qualified or "." in qualified or not qualified.isidentifier():
+        raise ConfigError(
+            f"process {name!r}: executor='process' needs a function at the top level of a module, "
+            f"which other processes can import; {qualified or handler!r} is not one"
+        )
+
+
+def _roles(name: str, roles: Any) -> tuple[str, ...]:
+    if isinstance(roles, str) or not all(isinstance(role, str) and role for role in roles):
+        raise ConfigError(f"process {name!r}: roles are a tuple of names, not {roles!r}")
+    return tuple(roles)
 
 
 def _signature(name: str, handler: Callable[..., Any]) -> tuple[Any, bool]:

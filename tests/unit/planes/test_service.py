@@ -6,7 +6,10 @@ import msgspec
 import pytest
 
 from mreza.config.processes import ProcessesConfig
-from tests.support.service_bench import ME, NAME, Bench, C, request
+from mreza.errors import WorkerLost
+from mreza.planes.calls import LOSSES_MAX
+from mreza.wire.packet import Response, Status
+from tests.support.service_bench import ME, NAME, A, B, Bench, C, raw, request
 
 
 @pytest.fixture
@@ -76,3 +79,79 @@ def test_own_overload_makes_a_call_go_elsewhere() -> None:
     assert bench.one_sent().destination == C
     bench.call()
     assert bench.one_sent().destination == C, "this node is full"
+
+
+def test_a_cancelled_call_is_withdrawn_from_its_worker_once(bench: Bench) -> None:
+    bench.offers = {C: ["p"]}
+    call = bench.call()
+    sent = bench.one_sent()
+    bench.plane.cancel(call)
+    bench.plane.cancel(call)
+    (withdrawn,) = bench.withdrawn()
+    assert (withdrawn.destination, withdrawn.request_id) == (C, sent.request.id)
+    bench.answer(sent)
+    assert bench.resolved() == []
+
+
+def test_neither_messages_nor_calls_that_wait_are_withdrawn(bench: Bench) -> None:
+    bench.plane.cancel(bench.message(C))
+    bench.offers = {}
+    bench.plane.cancel(bench.call())
+    assert bench.withdrawn() == []
+
+
+def test_a_deadline_is_known_to_the_worker_and_not_told_again(bench: Bench) -> None:
+    bench.call(timeout_s=1)
+    bench.later(1)
+    assert len(bench.resolved()) == 1
+    assert bench.withdrawn() == []
+
+
+def test_progress_of_a_call_is_told_while_it_runs(bench: Bench) -> None:
+    first, second = bench.call(progress=True, idempotency_key="k"), bench.call()
+    wanted, unwanted = bench.sent()
+    assert (wanted.request.progress, wanted.request.idempotency_key) == (True, "k")
+    assert (unwanted.request.progress, unwanted.request.idempotency_key) == (False, "")
+    for sent in (wanted, unwanted):
+        bench.responses(sent.destination, Response(sent.request.id, Status.PROGRESS, raw(5)))
+    (told,) = bench.told()
+    assert (told.call_id, told.node, told.value) == (first, wanted.destination, raw(5))
+    bench.answer(wanted)
+    bench.responses(wanted.destination, Response(wanted.request.id, Status.PROGRESS, raw(6)))
+    assert bench.told() == []
+    assert second != first
+
+
+def test_own_work_reports_progress_too(bench: Bench) -> None:
+    bench.offers = {}
+    bench.register("p")
+    bench.call(progress=True)
+    (run,) = bench.runs()
+    bench.plane.progress(run.run_id, raw(1), now=bench.now)
+    assert [told.value for told in bench.told()] == [raw(1)]
+
+
+def test_work_lost_with_its_pool_process_is_a_lost_worker(bench: Bench) -> None:
+    bench.offers = {C: ["p"]}
+    bench.call()
+    bench.answer(bench.one_sent(), Status.LOST, message="exit status -9")
+    error = bench.error()
+    assert isinstance(error, WorkerLost)
+    assert error.may_have_run
+    assert "exit status -9" in str(error)
+    bench.call(idempotent=True)
+    for _ in range(LOSSES_MAX):
+        bench.answer(bench.one_sent(), Status.LOST)
+    assert isinstance(bench.error(), WorkerLost)
+    assert bench.sent() == []
+
+
+def test_work_goes_only_to_nodes_whose_role_allows_it(bench: Bench) -> None:
+    bench.roles = {A: "gpu", B: "member", C: "gpu"}
+    bench.register("p", roles=("gpu",))
+    for _ in range(4):
+        bench.call()
+    assert [NAME[sent.destination] for sent in bench.sent()] == list("acac")
+    assert bench.plane.registry.offers() == ()
+    bench.requests(request(1, "p"))
+    assert bench.statuses() == [Status.NO_SUCH_PROCESS]

@@ -111,8 +111,13 @@ def test_a_handler_says_itself_how_it_is_run(
         ({"concurrency": 0}, "concurrency is 0"),
         ({"timeout_s": 0}, "timeout_s is 0"),
         ({"timeout_s": float("nan")}, "timeout_s is nan"),
-        ({"executor": "process"}, "allowed are 'async' and 'thread'"),
-        ({"executor": "dask"}, "executor 'dask' does not exist"),
+        ({"executor": "dask"}, "executor 'dask' does not exist; allowed are 'async', 'thread', 'p"),
+        ({"executor": "process", "handler": lambda _: None}, "top level of a module"),
+        ({"executor": "process", "handler": functools.partial(plain)}, "top level of a module"),
+        ({"executor": "process", "handler": Callables().method}, "top level of a module"),
+        ({"executor": "process", "handler": coroutine}, "a coroutine runs on the event loop"),
+        ({"roles": "worker"}, "roles are a tuple of names, not 'worker'"),
+        ({"roles": ("",)}, "roles are a tuple"),
         ({"executor": "async"}, "a plain function never runs there"),
         ({"handler": coroutine, "executor": "thread"}, "a coroutine runs on the event loop"),
         ({"handler": lambda: None}, r"takes \(payload\) or \(payload, context\), not \(\)"),
@@ -177,9 +182,15 @@ def test_the_context_is_given_to_who_wants_it() -> None:
 
 
 def test_how_many_at_a_time() -> None:
-    assert ProcessSpec("p", plain).limit(threads=6) == 6
-    assert ProcessSpec("p", coroutine).limit(threads=6) == ASYNC_CONCURRENCY
-    assert ProcessSpec("p", coroutine, concurrency=2).limit(threads=6) == 2
+    def limit(*handler: Any, **options: Any) -> int:
+        return ProcessSpec("p", *handler, **options).limit(threads=6, pool_processes=3)
+
+    assert limit(plain) == 6
+    assert limit(coroutine) == ASYNC_CONCURRENCY
+    assert limit(coroutine, concurrency=2) == 2
+    assert limit(plain, executor="process") == 3
+    assert limit(plain, executor="process", concurrency=2) == 2
+    assert limit(plain, executor="process", concurrency=9) == 3, "more would only wait elsewhere"
 
 
 def test_the_registry_keeps_names_apart() -> None:
@@ -216,3 +227,30 @@ def test_offers_fit_into_a_record() -> None:
     registry.register(ProcessSpec(f"{63:0128}", plain))
     with pytest.raises(ConfigError, match="8192 bytes together"):
         registry.register(ProcessSpec("q", plain))
+
+
+def test_a_process_is_offered_only_where_the_role_allows_it() -> None:
+    spec = ProcessSpec("p", plain, idempotent=True, roles=("worker", "gpu"))
+    there, elsewhere = Registry(role="gpu"), Registry(role="member")
+    for registry in (there, elsewhere):
+        registry.register(spec)
+        assert registry.roles_of("p") == ("worker", "gpu")
+        assert len(registry) == 1
+    assert there.offers() == ("p", idempotent_offer("p"))
+    assert elsewhere.offers() == ()
+    assert "p" in there
+    assert "p" not in elsewhere
+    assert elsewhere.why_not("p") == (
+        "process 'p' is for nodes of role 'worker' or 'gpu'; this one has 'member'"
+    )
+    assert elsewhere.why_not("q") == "this node does not offer process 'q'"
+    assert elsewhere.roles_of("q") == ()
+    elsewhere.unregister("p")
+    assert elsewhere.roles_of("p") == ()
+
+
+def test_progress_is_told_to_who_listens() -> None:
+    told: list[Any] = []
+    CONTEXT.progress(1)
+    msgspec.structs.replace(CONTEXT, report=told.append).progress(2)
+    assert told == [2]

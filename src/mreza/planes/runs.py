@@ -1,0 +1,104 @@
+"""One admitted request until its handler has ended, who waits for it, and the line it stands in."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from mreza.ids import NodeId
+from mreza.processes.request_queue import RequestQueue
+from mreza.wire.packet import Request
+
+DURATION_GAIN = 0.125
+"Weight of a new sample in the mean duration (RFC 6298's alpha)."
+RETRY_AFTER_MIN_S = 0.05
+RETRY_AFTER_MAX_S = 10.0
+SHORT_WAIT_S = 1.0
+"A line holds what will be served within this time: its capacity, as the balancer hears of it."
+
+
+class State(enum.Enum):
+    """Where a run is."""
+
+    WAITING = enum.auto()
+    RUNNING = enum.auto()
+    CANCELLED = enum.auto()
+    "Answered or not wanted, but its handler has not ended yet."
+
+
+class Waiter(msgspec.Struct, frozen=True):
+    """A request that will be answered with the outcome of a run."""
+
+    source: NodeId
+    message: tuple[int, int, int, int]
+    "(stream epoch, priority, sequence, place)"
+    request_id: int
+    progress: bool
+
+    @property
+    def asked(self) -> tuple[NodeId, int, int]:
+        """What no other request of the mesh has: requester, its life, number."""
+        return self.source, self.message[0], self.request_id
+
+
+class Run:
+    """Work for one request, and for others that ask for the very same."""
+
+    __slots__ = (
+        "deadline",
+        "key",
+        "news",
+        "news_at",
+        "priority",
+        "request",
+        "run_id",
+        "started_at",
+        "state",
+        "waiters",
+    )
+
+    def __init__(
+        self, run_id: int, waiter: Waiter, request: Request, *, deadline: float, key: RunKey | None
+    ) -> None:
+        self.run_id = run_id
+        self.waiters = [waiter]
+        self.request = request
+        self.priority = waiter.message[1]
+        self.deadline = deadline
+        self.key = key
+        self.state = State.WAITING
+        self.started_at = 0.0
+        self.news: msgspec.Raw | None = None
+        "The last report of its progress, if that was not sent yet."
+        self.news_at = 0.0
+        "When the next report may be sent."
+
+
+RunKey = tuple[NodeId, str, str]
+"(requester, process, idempotency key)"
+
+
+class Line:
+    """One process: who waits, how many run, how long it takes."""
+
+    __slots__ = ("capacity", "limit", "mean_s", "queue", "running")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.queue = RequestQueue(limit)
+        self.running = 0
+        self.mean_s = 0.0
+        self.capacity = limit
+
+    def ended(self, duration_s: float, *, at_a_time: int) -> None:
+        """A run has ended: learn how long one takes, and how many can be held."""
+        self.running -= 1
+        self.mean_s += DURATION_GAIN * (duration_s - self.mean_s)
+        places = int(at_a_time * SHORT_WAIT_S / max(self.mean_s, 1e-6))
+        self.capacity = at_a_time + min(self.limit, places)
+
+    def retry_after_s(self, *, at_a_time: int) -> float:
+        """Half of the line will be gone by then; sooner would only find it full again."""
+        wait_s = len(self.queue) / 2 * self.mean_s / at_a_time
+        return min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)

@@ -1,0 +1,30 @@
+"""A line learns how long its work takes, and says when to come back and how much it can hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from mreza.planes.runs import RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S, Line
+
+
+def test_the_capacity_is_what_will_be_served_in_a_second() -> None:
+    line = Line(1000)
+    assert line.capacity == 1000, "nothing is known of its work"
+    for _ in range(200):
+        line.ended(0.1, at_a_time=2)
+    assert line.mean_s == pytest.approx(0.1)
+    assert line.capacity == 2 + 20
+    for _ in range(200):
+        line.ended(0.0, at_a_time=2)
+    assert line.capacity == 2 + 1000, "as many as may wait"
+
+
+def test_a_full_line_names_a_time_within_reason() -> None:
+    line = Line(1000)
+    assert line.retry_after_s(at_a_time=1) == RETRY_AFTER_MIN_S
+    line.mean_s = 100.0
+    for number in range(10):
+        line.queue.put(number, priority=1)
+    assert line.retry_after_s(at_a_time=1) == RETRY_AFTER_MAX_S
+    line.mean_s = 0.5
+    assert line.retry_after_s(at_a_time=5) == pytest.approx(0.5)
