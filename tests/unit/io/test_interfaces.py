@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from mreza.address import Address
-from mreza.io.interfaces import reachable, usable_interfaces
+from mreza.io.interfaces import here, reachable, usable_interfaces
 
 
 class Entry(NamedTuple):
@@ -57,3 +57,8 @@ def test_loopback_stands_in_where_there_is_nothing_else(
     del machine["eth0"]
     bound = (Address("0.0.0.0", 7467), Address("::", 7467))  # noqa: S104
     assert reachable(bound) == (Address("127.0.0.1", 7467), Address("::1", 7467))
+
+
+def test_a_process_of_this_machine_dials_loopback_where_all_addresses_are_listened_on() -> None:
+    bound = (Address("0.0.0.0", 1), Address("::", 2), Address("192.0.2.5", 3))  # noqa: S104
+    assert here(bound) == (Address("127.0.0.1", 1), Address("::1", 2), Address("192.0.2.5", 3))
