@@ -328,6 +328,9 @@ class LinkConnection:
         match event:
             case HelloReceived(hello):
                 host.hello_received(self, hello)
+                if self.session is not None and self.session.is_up:
+                    # Until now the timer ran for the handshake; from now on it is for probes.
+                    self._arm(self.session.next_deadline())
             case RttMeasured():
                 assert self.session is not None  # noqa: S101 - it measured
                 host.rtt_measured(self, self.session.rtt_s or 0.0)
