@@ -11,8 +11,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mreza.address import Address
-    from mreza.balancing.balancer import OptimizationReport
-    from mreza.balancing.endpoint import Lease, NodeLoad
+    from mreza.balancing.endpoint import NodeLoad
+    from mreza.balancing.lease import Choice, Lease
+    from mreza.balancing.rebalance import Move
+    from mreza.balancing.report import OptimizationReport
     from mreza.config.discovery import DiscoveryConfig
     from mreza.config.link import LinkConfig
     from mreza.config.load_balancer import LoadBalancerConfig, Strategy
@@ -68,8 +70,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "mreza.address": ("Address",),
-    "mreza.balancing.balancer": ("OptimizationReport",),
-    "mreza.balancing.endpoint": ("Lease", "NodeLoad"),
+    "mreza.balancing.endpoint": ("NodeLoad",),
+    "mreza.balancing.lease": ("Choice", "Lease"),
+    "mreza.balancing.rebalance": ("Move",),
+    "mreza.balancing.report": ("OptimizationReport",),
     "mreza.config.discovery": ("DiscoveryConfig",),
     "mreza.config.link": ("LinkConfig",),
     "mreza.config.load_balancer": ("LoadBalancerConfig", "Strategy"),
@@ -133,6 +137,7 @@ __all__ = [
     "CallContext",
     "CallResult",
     "CertificateRejected",
+    "Choice",
     "ConfigError",
     "DeadlineExceeded",
     "DecodeError",
@@ -165,6 +170,7 @@ __all__ = [
     "MessageId",
     "MessageType",
     "MessagingConfig",
+    "Move",
     "NoRoute",
     "NoSuchProcess",
     "NodeId",

@@ -1,11 +1,17 @@
-"""A node that can do work, as the balancer sees it: what it said of itself and what we gave it."""
+"""Who can do work, as the balancer sees it: what a node said of itself and what we gave it.
+
+A `Host` is a node, with the load that all its work makes. An `Endpoint` is one process there: how
+long its answers take and how often it fails, which is another matter for each process.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
 
 import msgspec
 
+from mreza.balancing.circuit_breaker import CircuitBreaker
+from mreza.balancing.latency import PeakLatency
 from mreza.errors import ConfigError
 from mreza.ids import NodeId
 
@@ -16,6 +22,14 @@ CAPACITY_DEFAULT = 1024
 "Requests a node takes at once if it has not said: as many as may wait for one process by default."
 LATENCY_GAIN = 0.125
 "Weight of a new sample in the smoothed latency (RFC 6298's alpha)."
+MEMORY_MAX = 0.95
+"Share of memory in use above which a node is about to swap; below, memory says little about load."
+LOOP_LAG_MAX_S = 0.5
+"An event loop later than this is blocked: the watchdog's limit."
+LOAD_MAX_AGE_S = 5.0
+"See `LoadBalancerConfig.load_max_age_s`."
+GHOSTS_MAX = 64
+"Failures remembered as work in flight; more make a node no less attractive."
 
 
 def order_of(node: NodeKey) -> tuple[bool, NodeKey]:
@@ -33,6 +47,10 @@ class NodeLoad(msgspec.Struct, frozen=True):
     "Requests it can hold."
     cpu: float | None = None
     "Share of all its cores in use, 0 to 1; None: not known."
+    memory: float | None = None
+    "Share of its memory in use, 0 to 1; None: not known."
+    loop_lag_s: float | None = None
+    "How late its event loop is; None: not known."
     name: str = ""
     "A label for reports."
 
@@ -41,8 +59,11 @@ class NodeLoad(msgspec.Struct, frozen=True):
             raise ConfigError(f"in_flight of {self.label} is {self.in_flight}: must be 0 or more")
         if self.capacity < 1:
             raise ConfigError(f"capacity of {self.label} is {self.capacity}: must be 1 or more")
-        if self.cpu is not None and not 0.0 <= self.cpu <= 1.0:
-            raise ConfigError(f"cpu of {self.label} is {self.cpu}: must be from 0 to 1")
+        for what, share in (("cpu", self.cpu), ("memory", self.memory)):
+            if share is not None and not 0.0 <= share <= 1.0:
+                raise ConfigError(f"{what} of {self.label} is {share}: must be from 0 to 1")
+        if self.loop_lag_s is not None and not self.loop_lag_s >= 0.0:
+            raise ConfigError(f"loop_lag_s of {self.label} is {self.loop_lag_s}: must be 0 or more")
 
     @property
     def load(self) -> float:
@@ -54,25 +75,43 @@ class NodeLoad(msgspec.Struct, frozen=True):
         """The name if there is one, else the id."""
         return self.name or (self.node.short if isinstance(self.node, NodeId) else self.node)
 
+    def renamed(self, name: str) -> NodeLoad:
+        """The same under another label."""
+        return msgspec.structs.replace(self, name=name)
 
-class Endpoint:
-    """One node and the work that is there. Changed by leases; read by strategies."""
+
+class Host:
+    """A node: the load it reported, distrusted as it ages, and our own work there."""
 
     __slots__ = (
-        "_ours_when_reported",
-        "_reported",
+        "_max_age_s",
+        "_others",
+        "_reported_at",
+        "doubt",
         "failed",
+        "known",
         "latency_s",
         "node",
         "ours",
         "picks",
+        "reported",
+        "scale",
         "succeeded",
     )
 
-    def __init__(self, node: NodeKey) -> None:
+    def __init__(self, node: NodeKey, *, max_age_s: float = LOAD_MAX_AGE_S) -> None:
         self.node = node
-        self._reported = NodeLoad(node)
-        self._ours_when_reported = 0
+        self._max_age_s = max_age_s
+        self.reported = NodeLoad(node)
+        self._reported_at = 0.0
+        self._others = 0
+        "Work of others there when it reported."
+        self.known = False
+        "It has said what it can hold."
+        self.scale = float(CAPACITY_DEFAULT)
+        "Capacity for comparisons; of a node that has not said, that of the others."
+        self.doubt = ""
+        "Why somebody thinks it unhealthy; empty: nobody does."
         self.ours = 0
         "Our own leases in flight."
         self.picks = 0
@@ -81,70 +120,106 @@ class Endpoint:
         self.latency_s: float | None = None
         "Smoothed over successes; None: no success yet."
 
-    def report(self, load: NodeLoad) -> None:
+    def report(self, load: NodeLoad, *, now: float) -> None:
         """The node said how busy it is; our leases in flight are part of what it counted."""
-        self._reported = load
-        self._ours_when_reported = self.ours
+        self.reported = load
+        self._reported_at = now
+        self._others = max(0, load.in_flight - self.ours)
+        self.known = True
+        self.scale = float(load.capacity)
 
-    @property
-    def in_flight(self) -> int:
-        """What it said, and what we have given it (or got back) since; never less than our own."""
-        since = self.ours - self._ours_when_reported
-        return max(self.ours, self._reported.in_flight + since)
+    def in_flight(self, now: float) -> float:
+        """Our own work there, which is certain, and that of others, which is old news."""
+        if not self._others:
+            return self.ours
+        return self.ours + self._others * self._trust(now)
 
-    @property
-    def now(self) -> NodeLoad:
-        """The best guess of its load."""
-        return msgspec.structs.replace(self._reported, in_flight=self.in_flight)
+    def fill(self, now: float) -> float:
+        """Share of its room for requests that is taken."""
+        return self.in_flight(now) / self.reported.capacity
 
-    def is_above(self, threshold: float) -> bool:
+    def is_above(self, threshold: float, now: float) -> bool:
         """Busier than it should be: it gets no new work while others are not."""
-        reported = self._reported
-        if reported.cpu is not None and reported.cpu > threshold:
+        told = self.reported
+        if self.in_flight(now) > threshold * told.capacity:
             return True
-        return self.in_flight > threshold * reported.capacity
+        return self.is_strained(threshold) and self._trust(now) > 0.0
 
-    def observe(self, latency_s: float) -> None:
-        """A piece of work took this long."""
-        old = self.latency_s
-        self.latency_s = latency_s if old is None else old + LATENCY_GAIN * (latency_s - old)
+    def is_strained(self, threshold: float) -> bool:
+        """CPU, memory or event loop, as it said, are short."""
+        told = self.reported
+        return (
+            (told.cpu is not None and told.cpu > threshold)
+            or (told.memory is not None and told.memory > MEMORY_MAX)
+            or (told.loop_lag_s is not None and told.loop_lag_s > LOOP_LAG_MAX_S)
+        )
+
+    def figures(self, now: float) -> NodeLoad:
+        """The best guess of its load."""
+        told = self.reported
+        if self.known and self._trust(now) == 0.0:
+            told = NodeLoad(self.node, capacity=told.capacity, name=told.name)
+        return msgspec.structs.replace(told, in_flight=round(self.in_flight(now)))
+
+    def age_s(self, now: float) -> float | None:
+        """Since it reported; None: never."""
+        return max(0.0, now - self._reported_at) if self.known else None
+
+    def _trust(self, now: float) -> float:
+        """1 for a fresh report, 0 for one that is too old."""
+        return min(1.0, max(0.0, 1.0 - (now - self._reported_at) / self._max_age_s))
 
 
-class Lease:
-    """One piece of work in flight at `node`. End it once, with what became of the work."""
+class Endpoint:
+    """One process on one node. Changed by outcomes; read by strategies."""
 
-    __slots__ = ("_ended", "_endpoint", "node")
+    __slots__ = (
+        "_ghosts",
+        "busy_until",
+        "circuit",
+        "failures_in_a_row",
+        "host",
+        "node",
+        "peak",
+        "pending",
+        "swept_failed",
+        "swept_succeeded",
+    )
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.node = endpoint.node
-        self._endpoint = endpoint
-        self._ended = False
-        endpoint.ours += 1
-        endpoint.picks += 1
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.node = host.node
+        self.circuit = CircuitBreaker()
+        self.peak = PeakLatency()
+        self.pending = 0
+        "Our own leases in flight for this process."
+        self.failures_in_a_row = 0
+        self.swept_succeeded = 0
+        "Since the outlier detector's last sweep."
+        self.swept_failed = 0
+        self.busy_until = 0.0
+        "It said it was full, and when to ask again."
+        self._ghosts: deque[float] = deque(maxlen=GHOSTS_MAX)
 
-    def succeeded(self, latency_s: float) -> None:
-        """The work is done, `latency_s` after it was given."""
-        self._end(lambda endpoint: self._success(endpoint, latency_s))
+    def is_healthy(self, now: float) -> bool:
+        """Nothing speaks against giving it work, but perhaps its load."""
+        return not self.host.doubt and self.circuit.lets_in(pending=self.pending, now=now)
 
-    def failed(self, error: BaseException) -> None:  # noqa: ARG002 - kinds of errors will differ
-        """The work was not done, or its outcome is not known."""
-        self._end(self._failure)
+    def is_above(self, threshold: float, now: float) -> bool:
+        """It has too much to do, by its host's figures or its own word."""
+        return now < self.busy_until or self.host.is_above(threshold, now)
 
-    def released(self) -> None:
-        """Nobody waits for the work any more; this says nothing about the node."""
-        self._end(lambda _: None)
+    def burden(self, now: float) -> float:
+        """Requests in flight for its capacity, the next one included: what strategies compare.
 
-    def _end(self, note: Callable[[Endpoint], None]) -> None:
-        if not self._ended:
-            self._ended = True
-            self._endpoint.ours -= 1
-            note(self._endpoint)
+        A failure counts as work in flight for as long as slow work would take, so that a node
+        that fails fast does not look idle.
+        """
+        ghosts = self._ghosts
+        while ghosts and ghosts[0] <= now:
+            ghosts.popleft()
+        return (self.host.in_flight(now) + len(ghosts) + 1) / self.host.scale
 
-    @staticmethod
-    def _success(endpoint: Endpoint, latency_s: float) -> None:
-        endpoint.succeeded += 1
-        endpoint.observe(latency_s)
-
-    @staticmethod
-    def _failure(endpoint: Endpoint) -> None:
-        endpoint.failed += 1
+    def haunt(self, *, until: float) -> None:
+        """Count a failure as work in flight."""
+        self._ghosts.append(until)

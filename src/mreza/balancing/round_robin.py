@@ -1,4 +1,4 @@
-"""Round robin: each in turn."""
+"""Round robin: each in turn, alike or by weight."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mreza.balancing.endpoint import Endpoint, NodeKey, order_of
 
-TURNS_MAX = 4096
-"Turns remembered, one for each process; beyond, the oldest is forgotten and starts anew."
+STRANGERS_MAX = 64
+"Nodes remembered beyond those that can be picked now: they may only be away for a moment."
 
 
 class RoundRobin:
@@ -19,16 +19,51 @@ class RoundRobin:
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, NodeKey] = {}
+        self._last: NodeKey | None = None
 
-    def pick(self, endpoints: Sequence[Endpoint], *, process: str) -> Endpoint:
+    def pick(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        key: str | None = None,  # noqa: ARG002
+        now: float = 0.0,  # noqa: ARG002
+    ) -> Endpoint:
         """The next of `endpoints`, which are sorted by id and not empty."""
-        last = self._last.get(process)
         place = 0
-        if last is not None:
-            place = bisect_right(endpoints, order_of(last), key=lambda e: order_of(e.node))
-        elif len(self._last) >= TURNS_MAX:
-            del self._last[next(iter(self._last))]
+        if self._last is not None:
+            place = bisect_right(endpoints, order_of(self._last), key=lambda e: order_of(e.node))
         chosen = endpoints[place % len(endpoints)]
-        self._last[process] = chosen.node
+        self._last = chosen.node
+        return chosen
+
+
+class SmoothWeights:
+    """Each as often as its capacity asks for, spread as evenly as can be (nginx's smooth weights).
+
+    Every pick gives each node its weight in credit; the richest is picked and pays what all got.
+    With 5, 1 and 1 that is a a b a c a a, where plain weights give a a a a a b c.
+    """
+
+    def __init__(self) -> None:
+        self._credit: dict[NodeKey, float] = {}
+
+    def pick(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        key: str | None = None,  # noqa: ARG002
+        now: float = 0.0,  # noqa: ARG002
+    ) -> Endpoint:
+        credit = self._credit
+        total = 0.0
+        chosen, most = endpoints[0], 0.0
+        for endpoint in endpoints:
+            weight = endpoint.host.scale
+            total += weight
+            has = credit[endpoint.node] = credit.get(endpoint.node, 0.0) + weight
+            if has > most:
+                chosen, most = endpoint, has
+        credit[chosen.node] -= total
+        if len(credit) > len(endpoints) + STRANGERS_MAX:
+            self._credit = {e.node: credit[e.node] for e in endpoints}
         return chosen

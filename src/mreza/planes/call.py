@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from mreza.balancing.endpoint import Lease
+from mreza.balancing.lease import Lease
+from mreza.config.load_balancer import Strategy
 from mreza.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -64,6 +65,7 @@ class Call:
         "current",
         "deadline",
         "headers",
+        "hedge",
         "idempotency_key",
         "idempotent",
         "key",
@@ -75,6 +77,8 @@ class Call:
         "progress",
         "refused",
         "retry_after_s",
+        "rival",
+        "strategy",
         "timeout_s",
         "to_handler",
     )
@@ -89,6 +93,10 @@ class Call:
         self.priority = int(Priority.NORMAL)
         self.key: str | None = None
         self.headers: dict[str, str] | None = None
+        self.strategy: Strategy | None = None
+        "None: that of its process."
+        self.hedge: bool | float = False
+        "When to ask a second node: after so many seconds, or (True) when most would have answered."
         self.idempotent = False
         self.idempotency_key = ""
         self.progress = False
@@ -97,6 +105,8 @@ class Call:
         self.attempts: list[Attempt] = []
         self.current: Attempt | None = None
         "None: it waits for somebody who could do it."
+        self.rival: Attempt | None = None
+        "The one before `current`, while both may answer."
         self.losses = 0
         self.refused: list[NodeId] = []
         "Who would not do it; asked again when it restarts or offers anew."
@@ -113,6 +123,7 @@ def check_call(
     timeout_s: float,
     headers: dict[str, str] | None,
     *,
+    hedge: bool | float = False,
     to_handler: bool,
 ) -> None:
     """Refuse at once what can never be done."""
@@ -122,6 +133,8 @@ def check_call(
         raise ConfigError(f"process name {process!r}: must have 1 to {REQUEST_TARGET_MAX} bytes")
     if not timeout_s > 0:
         raise ConfigError(f"timeout_s is {timeout_s}: must be above 0")
+    if hedge is not False and not hedge > 0:
+        raise ConfigError(f"hedge is {hedge}: must be True, False or seconds above 0")
     if headers:
         size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
         if len(headers) > HEADERS_MAX or size > HEADER_BYTES_MAX:

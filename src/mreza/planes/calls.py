@@ -2,7 +2,7 @@
 
 A call ends at its deadline at the latest. Before that it waits while nobody offers its process or
 no path leads to its node, and goes elsewhere when a worker refuses it or, if it may run twice, is
-lost.
+lost. One that may run twice is also given to a second node when the first is slow, if asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from mreza.balancing.balancer import Balancer
-from mreza.balancing.endpoint import Lease
+from mreza.balancing.lease import Lease
+from mreza.config.load_balancer import Strategy, strategy_of
 from mreza.config.mesh import MeshConfig
 from mreza.errors import (
     DeadlineExceeded,
@@ -25,6 +26,7 @@ from mreza.errors import (
     WorkerLost,
 )
 from mreza.ids import NodeId
+from mreza.machine import earliest
 from mreza.planes.call import Attempt, Call, check_call, failure_in, refusal_error
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CallProgress, CancelRequest, Resolve
@@ -77,6 +79,8 @@ class Calls:
         self._waiting: dict[int, Call] = {}
         self._waiting_bytes = 0
         self._deadlines = Deadlines()
+        self._hedges = Deadlines()
+        "When a second node is to be asked, by call."
         self._next_call = 1
         self._next_request = 1
 
@@ -96,15 +100,20 @@ class Calls:
         idempotency_key: str = "",
         progress: bool = False,
         to_handler: bool,
+        strategy: Strategy | str | None = None,
+        hedge: bool | float = False,
         now: float,
     ) -> int:
         """Begin a call; a Resolve with its number follows, in any case."""
-        check_call(process, node, timeout_s, headers, to_handler=to_handler)
+        check_call(process, node, timeout_s, headers, hedge=hedge, to_handler=to_handler)
+        self.balancer.check(process, strategy)
         call = Call(self._next_call, "" if to_handler else process, payload)
         self._next_call += 1
         call.node, call.key, call.headers = node, key, headers or None
         call.timeout_s, call.deadline = timeout_s, now + timeout_s
         call.priority, call.idempotent, call.to_handler = int(priority), idempotent, to_handler
+        call.strategy = None if strategy is None else strategy_of(strategy)
+        call.hedge = hedge
         call.idempotency_key, call.progress = idempotency_key, progress
         self._calls[call.call_id] = call
         self._deadlines.set(call.call_id, call.deadline)
@@ -115,8 +124,7 @@ class Calls:
         """Nobody waits for the outcome any more: there will be no Resolve."""
         call = self._calls.get(call_id)
         if call is not None:
-            if call.current is not None:
-                self._withdraw(call.current)
+            self._withdraw(call.current, call.rival)
             self._forget(call)
 
     def numbered(self, request_id: int, message: tuple[int, int, int, int]) -> None:
@@ -136,18 +144,20 @@ class Calls:
                 self._effects.append(CallProgress(call.call_id, source, response.payload))
         elif response.status == Status.OK:
             if attempt.lease is not None:
-                attempt.lease.succeeded(now - attempt.sent_at)
+                attempt.lease.succeeded(now - attempt.sent_at, now=now)
+            self._withdraw(*(out for out in (call.current, call.rival) if out is not attempt))
             self._resolve(call, attempt, result=response.payload)
-        elif attempt is call.current:
+        elif _is_out(attempt):
             self._refused(attempt, response.status, failure_in(response), now)
 
     def not_sent(self, request_id: int, error: Exception, *, now: float) -> None:
         """The data plane did not take a request (its outbox is full): it was never sent."""
         attempt = self._attempts.get(request_id)
-        if attempt is None or attempt is not attempt.call.current:
+        if attempt is None or not _is_out(attempt):
             return
         call = attempt.call
-        self._end(attempt, error)
+        if self._ended(attempt, error, now):
+            return
         if isinstance(error, Overloaded) and not call.to_handler and call.node is None:
             self._elsewhere(call, attempt.node, now, retry_after_s=error.retry_after_s)
         else:
@@ -157,7 +167,7 @@ class Calls:
         """These were on their way to a node that restarted, and go no further."""
         for request_id in request_ids:
             attempt = self._attempts.get(request_id)
-            if attempt is not None and attempt is attempt.call.current and attempt.node == node:
+            if attempt is not None and _is_out(attempt) and attempt.node == node:
                 self._lost(attempt, self._gone(attempt, "restarted"), now, gone=False)
 
     def node_lost(self, node: NodeId, cause: str, *, now: float) -> None:
@@ -188,14 +198,20 @@ class Calls:
         """Resolve calls whose deadline has come. Their workers know it, and need not be told."""
         for call_id in self._deadlines.take_due(now=now):
             call = self._calls[call_id]
-            if call.current is not None and call.current.node == self._me:
-                self._withdraw(call.current)
-            self._resolve(call, call.current, error=self._too_late(call))
+            error = self._too_late(call)
+            for attempt in (call.current, call.rival):
+                if attempt is not None and attempt.lease is not None:
+                    attempt.lease.failed(error, now=now)
+                if attempt is not None and attempt.node == self._me:
+                    self._withdraw(attempt)
+            self._resolve(call, call.current, error=error)
+        for call_id in self._hedges.take_due(now=now):
+            self._hedge(self._calls[call_id], now)
 
     # Outputs.
 
     def next_deadline(self) -> float | None:
-        return self._deadlines.next()
+        return earliest(self._deadlines.next(), self._hedges.next())
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -209,7 +225,11 @@ class Calls:
 
     def _place(self, call: Call, now: float) -> None:
         """Give a call to a node, or let it wait."""
-        choice = self._choose(call)
+        try:
+            choice = self._choose(call, now)
+        except Overloaded as error:
+            self._resolve(call, call.attempts[-1] if call.attempts else None, error=error)
+            return
         size = len(call.payload)
         if choice is None:
             if call.call_id in self._waiting:
@@ -222,7 +242,15 @@ class Calls:
             self._waiting_bytes += size
             return
         self._stop_waiting(call)
-        node, lease = choice
+        self._send(call, *choice, now)
+        delay_s = call.hedge
+        if delay_s is True:
+            delay_s = self.balancer.hedge_delay_s(call.process) or False
+        if delay_s is not False and call.current is not None and call.current.idempotent:
+            self._hedges.set(call.call_id, now + delay_s)
+
+    def _send(self, call: Call, node: NodeId, lease: Lease | None, now: float) -> None:
+        """Give a call to this node."""
         request_id = self._next_request
         self._next_request += 1
         attempt = Attempt(call, request_id, node, lease, now)
@@ -244,21 +272,53 @@ class Calls:
         )
         self._effects.append(SendRequest(node, request, call.priority))
 
-    def _choose(self, call: Call) -> tuple[NodeId, Lease | None] | None:
+    def _hedge(self, call: Call, now: float) -> None:
+        """The answer is late: ask another node as well, if retries are not used up."""
+        if call.current is None or call.rival is not None or call.node is not None:
+            return
+        asked = [*call.refused, call.current.node]
+        candidates = self._candidates(call.process)
+        if all(node in asked for node in candidates):
+            return
+        if not self.balancer.may_retry(call.process, now=now):
+            return
+        try:
+            lease = self._lease(call, candidates, asked, now)
+        except Overloaded:
+            return
+        call.rival = call.current
+        self._send(call, lease.node, lease, now)  # type: ignore[arg-type]  # one of the candidates
+
+    def _choose(self, call: Call, now: float) -> tuple[NodeId, Lease | None] | None:
         if call.to_handler:
             node = call.node
             if node is None or node in call.refused:
                 return None
             return (node, None) if self._can_reach(node) else None
-        candidates = [n for n in self._candidates(call.process) if n not in call.refused]
+        candidates = self._candidates(call.process)
         if call.node is not None:
-            return (
-                (call.node, self.balancer.lease_on(call.node)) if call.node in candidates else None
-            )
-        if not candidates:
+            if call.node not in candidates or call.node in call.refused:
+                return None
+            return call.node, self.balancer.lease_on(call.node, process=call.process, now=now)
+        if all(node in call.refused for node in candidates):
             return None
-        lease = self.balancer.acquire(call.key, among=candidates, process=call.process)
+        lease = self._lease(call, candidates, call.refused, now)
         return lease.node, lease  # type: ignore[return-value]  # one of the candidates
+
+    def _lease(
+        self, call: Call, candidates: tuple[NodeId, ...], exclude: list[NodeId], now: float
+    ) -> Lease:
+        return self.balancer.acquire(
+            call.key,
+            exclude,
+            among=candidates,
+            process=call.process,
+            strategy=call.strategy,
+            priority=call.priority,
+            attempt=len(call.attempts) + 1,
+            call=call.call_id,
+            now=now,
+        )
 
     def _candidates(self, process: str) -> tuple[NodeId, ...]:
         """Who offers it now; about ourselves nobody knows better than the registry."""
@@ -287,12 +347,17 @@ class Calls:
             self._lost(attempt, text, now, gone=False)
             return
         error = refusal_error(status, failure, attempt.node, call)
-        self._end(attempt, error)
+        if self._ended(attempt, error, now, final=status == Status.FAILED):
+            return
         waits_for_it = call.to_handler or call.node is not None
         if status == Status.CLOSING:
             # It did not run, and that node takes nothing more in this life.
             self._elsewhere(call, attempt.node, now)
-        elif status == Status.OVERLOADED and not waits_for_it:
+        elif (
+            status == Status.OVERLOADED
+            and not waits_for_it
+            and self.balancer.may_retry(call.process, now=now)
+        ):
             self._elsewhere(call, attempt.node, now, retry_after_s=failure.retry_after_ms / 1000)
         elif status == Status.NO_SUCH_PROCESS and not call.to_handler:
             self._elsewhere(call, attempt.node, now)
@@ -323,22 +388,26 @@ class Calls:
         """The node that had the call will not answer it."""
         call = attempt.call
         error = WorkerLost(f"{text}; the work may have run", may_have_run=True)
-        self._end(attempt, error)
-        call.current = None
         call.losses += 1
+        if self._ended(attempt, error, now):
+            return
+        call.current = None
         again = call.to_handler or (attempt.idempotent and call.losses < LOSSES_MAX)
         if not again:
             self._resolve(call, attempt, error=error)
             return
         if gone:
             call.refused.append(attempt.node)
+        if not call.to_handler:
+            self.balancer.must_retry(call.process, now=now)
         self._place(call, now)
 
     def _given_to(self, node: NodeId) -> list[Attempt]:
         return [
-            call.current
+            attempt
             for call in self._calls.values()
-            if call.current is not None and call.current.node == node
+            for attempt in (call.current, call.rival)
+            if attempt is not None and attempt.node == node
         ]
 
     def _too_late(self, call: Call) -> MeshError:
@@ -361,15 +430,27 @@ class Calls:
             return NoSuchProcess(f"node {pinned.short} did not offer {call.describe()} {after}")
         return NoRoute(f"no path to node {pinned.short} was found {after}")
 
-    def _withdraw(self, attempt: Attempt) -> None:
-        """Its worker may stop. A message is handled all the same."""
-        call = attempt.call
-        if not call.to_handler:
-            self._effects.append(CancelRequest(attempt.node, attempt.request_id, call.priority))
+    def _withdraw(self, *attempts: Attempt | None) -> None:
+        """Their workers may stop. A message is handled all the same."""
+        for attempt in attempts:
+            if attempt is not None and not attempt.call.to_handler:
+                priority = attempt.call.priority
+                self._effects.append(CancelRequest(attempt.node, attempt.request_id, priority))
 
-    def _end(self, attempt: Attempt, error: Exception) -> None:
+    def _ended(
+        self, attempt: Attempt, error: Exception, now: float, *, final: bool = False
+    ) -> bool:
+        """Note a failure. True: another node is at work on the call, and may still do it."""
         if attempt.lease is not None:
-            attempt.lease.failed(error)
+            attempt.lease.failed(error, now=now)
+        call = attempt.call
+        if call.rival is None or final:
+            return False
+        if attempt is call.current:
+            call.current = call.rival
+        call.rival = None
+        call.refused.append(attempt.node)
+        return True
 
     def _resolve(
         self,
@@ -402,6 +483,7 @@ class Calls:
         self._stop_waiting(call)
         del self._calls[call.call_id]
         self._deadlines.discard(call.call_id)
+        self._hedges.discard(call.call_id)
         for attempt in call.attempts:
             del self._attempts[attempt.request_id]
             if attempt.lease is not None:
@@ -410,3 +492,8 @@ class Calls:
     def _stop_waiting(self, call: Call) -> None:
         if self._waiting.pop(call.call_id, None) is not None:
             self._waiting_bytes -= len(call.payload)
+
+
+def _is_out(attempt: Attempt) -> bool:
+    """Its node has the call now; not only once, before it was believed lost."""
+    return attempt is attempt.call.current or attempt is attempt.call.rival

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import msgspec
 
 from mreza.balancing.balancer import Balancer
+from mreza.config.load_balancer import Strategy
 from mreza.config.mesh import MeshConfig
 from mreza.ids import NodeId
 from mreza.machine import earliest
@@ -46,6 +48,7 @@ class ServicePlane:
         path_to: Callable[[NodeId], tuple[NodeId, ...]],
         config: MeshConfig,
         balancer: Balancer | None = None,
+        rng: Random | None = None,
         stream_epoch: int = 0,
         role_of: Callable[[NodeId], str] = lambda _: "",
     ) -> None:
@@ -65,7 +68,7 @@ class ServicePlane:
             offering=self._allowed,
             path_to=path_to,
             registry=self.registry,
-            balancer=balancer or _balancer_of(config),
+            balancer=balancer or _balancer_of(config, rng),
             config=config,
             effects=self._inner,
         )
@@ -95,11 +98,15 @@ class ServicePlane:
         idempotency_key: str = "",
         progress: bool = False,
         target_is_handler: bool = False,
+        strategy: Strategy | str | None = None,
+        hedge: bool | float = False,
         now: float,
     ) -> int:
         """Have `process` run on a node that offers it, or `node`'s handler; Resolve follows.
 
-        `progress`: CallProgress may come before.
+        `progress`: CallProgress may come before. `hedge`: if the process is idempotent, ask a
+        second node when the answer is late, that is after so many seconds or (True) when 95 % of
+        answers would have come.
 
         Raises:
             ConfigError, PayloadError: what was asked can never be done.
@@ -116,6 +123,8 @@ class ServicePlane:
             idempotency_key=idempotency_key,
             progress=progress,
             to_handler=target_is_handler,
+            strategy=strategy,
+            hedge=hedge,
             now=now,
         )
         self._settle(now)
@@ -262,6 +271,12 @@ class ServicePlane:
         return tuple(n for n in nodes if self._role_of(n) in roles) if roles else nodes
 
 
-def _balancer_of(config: MeshConfig) -> Balancer:
+def _balancer_of(config: MeshConfig, rng: Random | None) -> Balancer:
     balancer = config.load_balancer
-    return Balancer(strategy=balancer.strategy, threshold=balancer.threshold)
+    return Balancer(
+        strategy=balancer.strategy,
+        threshold=balancer.threshold,
+        per_process=balancer.per_process,
+        load_max_age_s=balancer.load_max_age_s,
+        rng=rng,
+    )

@@ -1,12 +1,21 @@
-"""What is in flight where."""
+"""What is in flight where, and how much of what was said is believed."""
 
 from __future__ import annotations
 
 import pytest
 
-from mreza.balancing.endpoint import Endpoint, Lease, NodeKey, NodeLoad, order_of
+from mreza.balancing.endpoint import (
+    CAPACITY_DEFAULT,
+    GHOSTS_MAX,
+    Endpoint,
+    Host,
+    NodeKey,
+    NodeLoad,
+    order_of,
+)
 from mreza.errors import ConfigError
 from mreza.ids import NodeId
+from tests.support.balancing import endpoint, give
 
 A = NodeId(b"a" * 16)
 
@@ -21,6 +30,7 @@ def test_a_label_is_the_name_or_the_id() -> None:
     assert NodeLoad("a").label == "a"
     assert NodeLoad(A).label == A.short
     assert NodeLoad(A, name="edge").label == "edge"
+    assert NodeLoad(A).renamed("edge").label == "edge"
 
 
 @pytest.mark.parametrize(
@@ -29,6 +39,8 @@ def test_a_label_is_the_name_or_the_id() -> None:
         ({"in_flight": -1}, "in_flight of a is -1"),
         ({"capacity": 0}, "capacity of a is 0"),
         ({"cpu": 1.5}, "cpu of a is 1.5"),
+        ({"memory": -0.1}, "memory of a is -0.1"),
+        ({"loop_lag_s": -1.0}, "loop_lag_s of a is -1"),
     ],
 )
 def test_an_impossible_load_is_refused(values: dict[str, float], complaint: str) -> None:
@@ -41,56 +53,75 @@ def test_ids_come_before_names() -> None:
     assert sorted(nodes, key=order_of) == [A, "a", "b"]
 
 
-def test_a_lease_counts_until_it_is_ended_once() -> None:
-    endpoint = Endpoint("a")
-    one, other = Lease(endpoint), Lease(endpoint)
-    assert (endpoint.in_flight, endpoint.picks) == (2, 2)
-    one.succeeded(0.5)
-    one.failed(ValueError())
-    assert (endpoint.in_flight, endpoint.succeeded, endpoint.failed) == (1, 1, 0)
-    other.failed(ValueError())
-    other.released()
-    assert (endpoint.in_flight, endpoint.succeeded, endpoint.failed) == (0, 1, 1)
-
-
-def test_a_released_lease_says_nothing_about_the_node() -> None:
-    endpoint = Endpoint("a")
-    Lease(endpoint).released()
-    assert (endpoint.in_flight, endpoint.succeeded, endpoint.failed) == (0, 0, 0)
-
-
 def test_a_report_contains_our_leases_and_those_after_it_are_added() -> None:
-    endpoint = Endpoint("a")
-    before = Lease(endpoint)
-    endpoint.report(NodeLoad("a", in_flight=5, capacity=10))
-    assert endpoint.in_flight == 5
-    Lease(endpoint)
-    assert endpoint.in_flight == 6
+    one = Endpoint(Host("a"))
+    before = give(one)
+    one.host.report(NodeLoad("a", in_flight=5, capacity=10), now=0.0)
+    assert one.host.in_flight(0.0) == 5
+    give(one)
+    assert one.host.in_flight(0.0) == 6
     before.released()
-    assert endpoint.in_flight == 5
+    assert one.host.in_flight(0.0) == 5
 
 
 def test_our_own_leases_are_believed_more_than_a_report() -> None:
-    endpoint = Endpoint("a")
-    Lease(endpoint)
-    Lease(endpoint)
-    endpoint.report(NodeLoad("a", in_flight=0))
-    assert endpoint.now.in_flight == 2
+    one = Endpoint(Host("a"))
+    give(one)
+    give(one)
+    one.host.report(NodeLoad("a", in_flight=0), now=0.0)
+    assert one.host.figures(0.0).in_flight == 2
+
+
+def test_what_others_have_there_is_believed_less_as_the_report_ages() -> None:
+    one = Endpoint(Host("a", max_age_s=4.0))
+    give(one)
+    one.host.report(NodeLoad("a", in_flight=9, capacity=10, cpu=0.9), now=100.0)
+    assert one.host.in_flight(100.0) == 9
+    assert one.host.in_flight(102.0) == 5
+    assert one.host.in_flight(104.0) == 1
+    assert one.host.is_above(0.8, 102.0), "CPU"
+    assert not one.host.is_above(0.8, 104.0)
+    assert one.host.figures(104.0) == NodeLoad("a", in_flight=1, capacity=10)
+    assert one.host.age_s(104.0) == 4.0
+    assert Host("b").age_s(1.0) is None
 
 
 def test_above_the_threshold_is_more_than_the_threshold() -> None:
-    endpoint = Endpoint("a")
-    endpoint.report(NodeLoad("a", in_flight=8, capacity=10))
-    assert not endpoint.is_above(0.8)
-    endpoint.report(NodeLoad("a", in_flight=9, capacity=10))
-    assert endpoint.is_above(0.8)
-    endpoint.report(NodeLoad("a", cpu=0.81))
-    assert endpoint.is_above(0.8)
+    assert not endpoint("a", in_flight=8, capacity=10).is_above(0.8, 0.0)
+    assert endpoint("a", in_flight=9, capacity=10).is_above(0.8, 0.0)
 
 
-def test_latency_is_smoothed_from_the_first_sample() -> None:
-    endpoint = Endpoint("a")
-    endpoint.observe(1.0)
-    assert endpoint.latency_s == 1.0
-    endpoint.observe(2.0)
-    assert endpoint.latency_s == 1.125
+@pytest.mark.parametrize("figures", [{"cpu": 0.81}, {"memory": 0.96}, {"loop_lag_s": 0.6}])
+def test_a_strained_node_is_above_whatever_is_in_flight(figures: dict[str, float]) -> None:
+    host = Host("a")
+    host.report(NodeLoad("a", **figures), now=0.0)  # type: ignore[arg-type]
+    assert host.is_above(0.8, 0.0)
+    host.report(NodeLoad("a", **dict.fromkeys(figures, 0.4)), now=0.0)  # type: ignore[arg-type]
+    assert not host.is_above(0.8, 0.0)
+
+
+def test_a_node_that_says_it_is_full_is_believed_until_the_time_it_named() -> None:
+    one = endpoint("a")
+    one.busy_until = 5.0
+    assert one.is_above(0.8, 4.9)
+    assert not one.is_above(0.8, 5.0)
+
+
+def test_a_burden_is_work_for_the_capacity_the_next_included() -> None:
+    assert endpoint("a", in_flight=3, capacity=8).burden(0.0) == 0.5
+    assert Endpoint(Host("b")).burden(0.0) == 1 / CAPACITY_DEFAULT
+
+
+def test_a_failure_is_a_burden_until_slow_work_would_be_done() -> None:
+    one = endpoint("a", capacity=1)
+    for _ in range(2 * GHOSTS_MAX):
+        one.haunt(until=2.0)
+    assert one.burden(1.9) == GHOSTS_MAX + 1
+    assert one.burden(2.0) == 1
+
+
+def test_doubt_takes_a_node_out_of_the_healthy() -> None:
+    one = endpoint("a")
+    assert one.is_healthy(0.0)
+    one.host.doubt = "suspect"
+    assert not one.is_healthy(0.0)

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from hypothesis import given, strategies as st
 
 from mreza.balancing.endpoint import Endpoint
-from mreza.balancing.round_robin import TURNS_MAX, RoundRobin
+from mreza.balancing.round_robin import STRANGERS_MAX, RoundRobin, SmoothWeights
+from tests.support.balancing import endpoint, endpoints
 
 sets_of_nodes = st.sets(st.integers(0, 12).map(str), min_size=1)
+weights = st.lists(st.integers(1, 30), min_size=1, max_size=8)
 
 
-def endpoints(*names: str) -> list[Endpoint]:
-    return [Endpoint(name) for name in sorted(names)]
+def picks(turns: RoundRobin | SmoothWeights, among: list[Endpoint], count: int) -> list[str]:
+    return [str(turns.pick(among).node) for _ in range(count)]
 
 
-def picks(turns: RoundRobin, names: list[Endpoint], count: int, process: str = "p") -> list[str]:
-    return [str(turns.pick(names, process=process).node) for _ in range(count)]
+def weighted(*capacities: int) -> list[Endpoint]:
+    return [endpoint(chr(97 + place), capacity=c) for place, c in enumerate(capacities)]
 
 
 def test_each_in_turn_in_the_order_of_ids() -> None:
     assert picks(RoundRobin(), endpoints("c", "a", "b"), 7) == list("abcabca")
-
-
-def test_each_process_has_its_own_turn() -> None:
-    turns, nodes = RoundRobin(), endpoints("a", "b")
-    assert picks(turns, nodes, 3, "p") == list("aba")
-    assert picks(turns, nodes, 3, "q") == list("aba")
-    assert picks(turns, nodes, 1, "p") == ["b"]
 
 
 def test_who_joins_waits_for_its_turn_and_who_leaves_takes_nobody_with_it() -> None:
@@ -54,9 +50,47 @@ def test_after_any_change_the_next_round_serves_everybody_once(
     assert sorted(picks(turns, endpoints(*after), len(after))) == sorted(after)
 
 
-def test_the_turns_of_old_processes_are_forgotten() -> None:
-    turns, nodes = RoundRobin(), endpoints("a", "b")
-    for number in range(TURNS_MAX + 1):
-        assert picks(turns, nodes, 1, f"p{number}") == ["a"]
-    assert picks(turns, nodes, 1, "p0") == ["a"], "forgotten: it starts anew"
-    assert picks(turns, nodes, 1, f"p{TURNS_MAX}") == ["b"], "remembered"
+def test_smooth_weights_give_the_order_that_nginx_documents() -> None:
+    turns = SmoothWeights()
+    assert picks(turns, weighted(5, 1, 1), 14) == list("aabacaa" * 2)
+
+
+def test_smooth_weights_follow_the_published_examples() -> None:
+    assert picks(SmoothWeights(), weighted(4, 2, 1), 7) == list("abacaba")
+    assert picks(SmoothWeights(), weighted(2, 1), 6) == list("abaaba")
+
+
+@given(weights)
+def test_a_cycle_serves_each_exactly_by_its_weight_and_begins_anew(capacities: list[int]) -> None:
+    turns, among = SmoothWeights(), weighted(*capacities)
+    cycle = picks(turns, among, sum(capacities))
+    assert Counter(cycle) == {str(e.node): c for e, c in zip(among, capacities, strict=True)}
+    assert picks(turns, among, sum(capacities)) == cycle
+
+
+@given(weights)
+def test_at_any_time_nobody_is_ahead_or_behind_by_as_much_as_there_are_others(
+    capacities: list[int],
+) -> None:
+    turns, among = SmoothWeights(), weighted(*capacities)
+    total, got = sum(capacities), Counter[str]()
+    for count in range(1, total + 1):
+        got[picks(turns, among, 1)[0]] += 1
+        for e, capacity in zip(among, capacities, strict=True):
+            assert abs(got[str(e.node)] - count * capacity / total) <= len(among)
+
+
+def test_equal_weights_are_round_robin() -> None:
+    assert picks(SmoothWeights(), weighted(7, 7, 7), 6) == list("abcabc")
+
+
+def test_a_heavy_one_is_spread_and_not_served_in_a_row() -> None:
+    served = picks(SmoothWeights(), weighted(3, 3, 1), 7)
+    assert all(one != next_ for one, next_ in pairwise(served))
+
+
+def test_credit_of_those_long_gone_is_forgotten() -> None:
+    turns = SmoothWeights()
+    for number in range(3 * STRANGERS_MAX):
+        picks(turns, endpoints(f"n{number}"), 1)
+    assert len(turns._credit) <= STRANGERS_MAX + 2

@@ -18,7 +18,15 @@ def test_any_usual_spelling_is_understood(spelled: Any) -> None:
     assert LoadBalancerConfig(strategy=spelled).strategy is Strategy.ROUND_ROBIN
 
 
-@pytest.mark.parametrize("wrong", ["least_loaded", None, 3])
+@pytest.mark.parametrize("wrong", ["prequal", "latency", None, 3])
 def test_what_does_not_exist_is_refused_with_what_does(wrong: object) -> None:
-    with pytest.raises(ConfigError, match=r"allowed: Strategy\.ROUND_ROBIN"):
+    with pytest.raises(ConfigError, match=r"allowed: Strategy\.ROUND_ROBIN, .*CONSISTENT_HASH$"):
         strategy_of(wrong)
+
+
+def test_a_process_may_have_a_strategy_of_its_own() -> None:
+    spelled: Any = {"parse": "Peak-EWMA"}
+    config = LoadBalancerConfig(per_process=spelled)
+    assert config.per_process == {"parse": Strategy.PEAK_EWMA}
+    with pytest.raises(ConfigError, match="per_process"):
+        LoadBalancerConfig(per_process=spelled | {"sum": "prequal"})

@@ -88,7 +88,7 @@ def test_every_section_hangs_under_the_mesh(section: type[Config]) -> None:
         (LoadBalancerConfig, {"threshold": 0}, "greater than 0"),
         (LoadBalancerConfig, {"threshold": 1.1}, "less than or equal to 1"),
         (LoadBalancerConfig, {"threshold": "high"}, "threshold is 'high': must be a valid number"),
-        (LoadBalancerConfig, {"strategy": "random"}, "must be 'round_robin'"),
+        (LoadBalancerConfig, {"strategy": "prequal"}, "must be 'round_robin'"),
         (TopologyConfig, {"only_peer": True}, "did you mean 'only_peers'"),
         (LinkConfig, {"probe_interval_s": float("inf")}, "finite"),
         (LinkConfig, {"silent_after_s": 0.9}, "at least two probe_interval_s"),

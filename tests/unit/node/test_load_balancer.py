@@ -90,7 +90,7 @@ async def test_before_its_mesh_runs_there_is_nobody_to_pick() -> None:
         balancer.acquire()
 
 
-@pytest.mark.parametrize("options", [{"strategy": "peak_ewma"}, {"threshold": 0}, {"threshold": 2}])
+@pytest.mark.parametrize("options", [{"strategy": "prequal"}, {"threshold": 0}, {"threshold": 2}])
 def test_what_does_not_exist_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LoadBalancer(**options)

@@ -132,7 +132,7 @@ def test_a_call_that_can_never_be_made_is_refused_at_once(bench: Bench) -> None:
 
 def test_a_node_above_the_threshold_gets_no_calls(bench: Bench) -> None:
     balancer = Balancer(threshold=0.5)
-    balancer.update(NodeLoad(A, in_flight=6, capacity=10))
+    balancer.update(NodeLoad(A, in_flight=6, capacity=10), now=bench.now)
     bench.plane.balancer = balancer
     assert bench.plane.balancer is balancer
     for _ in range(4):
