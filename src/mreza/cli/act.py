@@ -112,7 +112,7 @@ def send(
 
 def call(
     context: typer.Context,
-    process: Annotated[str, typer.Argument(help="Name of the process.")],
+    process: Annotated[str, typer.Argument(metavar="PROCESS", help="Its name.")],
     payload: Payload = None,
     raw: Raw = False,
     node: Annotated[
@@ -179,7 +179,7 @@ def demo(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILES]...",
+            metavar="FILES",
             help="Files or folders (their *.py) to measure. Default: all Python files installed.",
             show_default=False,
         ),

@@ -14,6 +14,7 @@ import psutil
 from mreza.address import DEFAULT_PORT, Address
 from mreza.cli.problems import CommandFailed, UsageProblem
 from mreza.errors import AdmissionError
+from mreza.ids import NodeId
 from mreza.io.clock import SystemClock
 from mreza.node.joins import join
 from mreza.node.listening import ListeningFiles
@@ -102,6 +103,7 @@ def make_token(
         "expires": token.expires,
         "uses": uses,
         "role": role,
+        "running": bool(ListeningFiles(state / "nodes").running()),
     }
 
 
@@ -127,8 +129,8 @@ async def join_mesh(
     if not where:
         raise UsageProblem("the token names no address; say where to join with --address HOST:PORT")
     with begin_join(state, name, token, wall=clock.wall()) as joining:
-        granted = await _ask_in_turn(where, token, joining.identity, name=joining.name)
-        joining.finish(granted, wall=clock.wall())
+        granted, met = await _ask_in_turn(where, token, joining.identity, name=joining.name)
+        joining.finish(granted, wall=clock.wall(), met=met)
         return {
             "mesh": str(granted.mesh),
             "mesh_name": granted.mesh_name,
@@ -140,11 +142,14 @@ async def join_mesh(
 
 async def _ask_in_turn(
     addresses: list[Address], token: JoinToken, identity: Identity, *, name: str
-) -> Granted:
+) -> tuple[Granted, tuple[NodeId, Address] | None]:
+    """The membership, and the member that was asked for it."""
     failures: list[AdmissionError] = []
     for address in addresses:
+        joiner = Joiner(token, identity, name=name)
         try:
-            return await join(address, Joiner(token, identity, name=name), clock=clock)
+            granted = await join(address, joiner, clock=clock)
+            return granted, None if joiner.server is None else (joiner.server, address)
         except AdmissionError as error:
             failures.append(error)
             if error.code not in _TRY_NEXT:

@@ -139,6 +139,7 @@ def _words(error: Exception) -> str:
 
 def _command_line_problem(error: Any) -> str:
     text = str(error.format_message()).rstrip(".")
+    text = text.replace(": Value error, ", ": ").replace("Input should be", "must be")
     if possible := getattr(error, "possibilities", None):
         text = f"no option {error.option_name}; did you mean {' or '.join(sorted(possible))}?"
     context = getattr(error, "ctx", None)

@@ -124,11 +124,15 @@ def invite(
         show_json(made)
     else:
         say(made["token"])
+    if not made["running"]:
+        typer.echo("mreza: nobody answers the token until a node runs here: mreza up", err=True)
 
 
 def join(
     context: typer.Context,
-    token: Annotated[str, typer.Argument(help="The token, or - to read it from standard input.")],
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN", help="The token, or - to read it from standard input.")
+    ],
     name: Name = None,
     address: Annotated[
         list[str] | None,

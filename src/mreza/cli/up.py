@@ -20,6 +20,7 @@ from mreza.config.mesh import MeshConfig
 from mreza.errors import DuplicateIdentity
 from mreza.io.loop import new_event_loop
 from mreza.node.mesh import MeshNetwork
+from mreza.node.mesh_folder import find_mesh
 
 CLOSE_TIMEOUT_S = 1.0
 "A node says goodbye within a second, so that the process ends within two."
@@ -71,6 +72,10 @@ def run_up(options: UpOptions) -> int:
     set_up_logs(options.log_format, options.log_level)
     config = configuration(options)
     function = None if config.app is None else load_app(config.app)
+
+    state = config.security.state_directory()
+    if find_mesh(state) is None:
+        log.info("no mesh here yet: making one", state=str(state), mesh=config.security.mesh)
 
     async def main() -> int:
         mesh = MeshNetwork(config=config)

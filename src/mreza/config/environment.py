@@ -39,7 +39,10 @@ def from_environment(model: type[BaseModel], env: Mapping[str, str]) -> dict[str
         settings["security"] = {"state": state}
     for name, value in ours.items():
         section, nested, key = name.removeprefix(PREFIX).lower().partition(DELIMITER)
-        keys = keys_of(model, section if nested else None)
+        try:
+            keys = keys_of(model, section if nested else None)
+        except ConfigError as error:
+            raise ConfigError(f"unknown variable {name}: {error}") from None
         word = key if nested else section
         if word not in keys:
             raise ConfigError(f"unknown variable {name}: {nearest(word, keys)}")

@@ -104,9 +104,8 @@ async def join(address: Address, joiner: Joiner, *, clock: Clock) -> Granted:
     try:
         sock = await connect(address, timeout_s=DIAL_TIMEOUT_S)
     except OSError as error:
-        words = "timed out" if isinstance(error, TimeoutError) else str(error)
         raise AdmissionError(
-            f"no member of the mesh answers at {address}: {words}", code="unreachable"
+            f"no member of the mesh answers at {address}: {_why_not(error)}", code="unreachable"
         ) from error
     conversation = _Conversation(joiner, clock)
     loop = asyncio.get_running_loop()
@@ -125,6 +124,15 @@ async def join(address: Address, joiner: Joiner, *, clock: Clock) -> Granted:
     finally:
         sock.close() if conversation.connection is None else None
         await conversation.finish()
+
+
+def _why_not(error: OSError) -> str:
+    """Why nobody was reached, in words and without the socket's numbers."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return error.strerror or str(error)
 
 
 class _Conversation:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mreza.address import Address
 from mreza.config.security import default_state_dir
 from mreza.errors import AdmissionError, CertificateRejected, StateError
 from mreza.ids import NodeId
@@ -153,8 +154,10 @@ class JoiningNode:
         self.identity = identity
         self._lock = lock
 
-    def finish(self, granted: Granted, *, wall: float) -> None:
-        """Store the membership; `open_node` then starts this node."""
+    def finish(
+        self, granted: Granted, *, wall: float, met: tuple[NodeId, Address] | None = None
+    ) -> None:
+        """Store the membership, and where a member was met; `open_node` then starts this node."""
         state_dir = self.directory.parent.parent
         with lock_state(state_dir):
             adopt_mesh(
@@ -165,6 +168,11 @@ class JoiningNode:
                 wall=wall,
             )
             write_atomic(self.directory / "chain.pem", to_pem(granted.chain))
+        if met is not None:
+            # The node is to find its mesh by this alone: there may be no multicast between them.
+            book = AddressBook(self.directory / "addresses.json")
+            book.learn(met[0], (str(met[1]),), wall=wall)
+            book.save()
 
     def close(self) -> None:
         self._lock.release()
@@ -189,7 +197,10 @@ def open_node(state_dir: Path, name: str | None, *, mesh_name: str, wall: float)
         AdmissionError: no authority key is here to sign a certificate with; see its text.
     """
     with lock_state(state_dir):
-        mesh = find_mesh(state_dir) or found_mesh(state_dir, mesh_name, wall=wall)
+        mesh = find_mesh(state_dir)
+        if mesh is None:
+            _refuse_while_joining(state_dir)
+            mesh = found_mesh(state_dir, mesh_name, wall=wall)
         directory, lock = _take_folder(state_dir, name, may_sign=bool(mesh.authorities))
         try:
             identity = _identity(directory)
@@ -263,11 +274,20 @@ def _take_folder(state_dir: Path, name: str | None, *, may_sign: bool) -> tuple[
         if (lock := FileLock.try_acquire(directory / "lock")) is not None:
             return directory, lock
     # No authority here: any folder that has joined will do.
+    started: list[str] = []
     for directory in node_folders(state_dir):
         if (directory / "chain.pem").exists():
             lock = FileLock.try_acquire(directory / "lock")
             if lock is not None:
                 return directory, lock
+            started.append(directory.name)
+    if started:
+        raise AdmissionError(
+            f"the nodes of {state_dir} that have joined run already ({', '.join(started)}); "
+            "another needs a token of its own: `mreza invite` on an authority, then "
+            "`mreza join TOKEN --name NAME`",
+            code="needs_token",
+        )
     raise _needs_token(state_dir, None)
 
 
@@ -276,6 +296,18 @@ def _host_names() -> list[str]:
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", platform.node().partition(".")[0])
     host = plain.lstrip(".-")[:58] or "node"
     return [host, *(f"{host}-{number}" for number in range(2, NAMES_TRIED_MAX + 1))]
+
+
+def _refuse_while_joining(state_dir: Path) -> None:
+    """No mesh of its own for a directory whose node has asked another mesh to be let in."""
+    for directory in node_folders(state_dir):
+        if (directory / "key.pem").exists() and not (directory / "chain.pem").exists():
+            raise AdmissionError(
+                f"the node {directory.name!r} in {state_dir} has asked to join a mesh and was not "
+                "let in: `mreza join TOKEN` again; to make a mesh of its own instead, remove "
+                f"{directory}",
+                code="needs_token",
+            )
 
 
 def _needs_token(state_dir: Path, name: str | None) -> AdmissionError:

@@ -98,6 +98,8 @@ class Joiner:
         self._identity = identity
         self._name = check_name(name)
         self._root = b""
+        self.server: NodeId | None = None
+        "The member that was asked; known once it has shown its certificate."
 
     def challenged(self, chain: JoinChain, *, server_leaf: bytes, wall: float) -> JoinRequest:
         """Check what the server shows, and only then answer; else AdmissionError `wrong_mesh`.
@@ -109,7 +111,7 @@ class Joiner:
             raise _not_the_mesh("it shows another root certificate")
         try:
             anchors = TrustAnchors(token.mesh, (chain.root,))
-            _check_server(anchors, server_leaf, chain.authorities, wall=wall)
+            self.server = _check_server(anchors, server_leaf, chain.authorities, wall=wall)
         except CertificateRejected as error:
             raise _not_the_mesh(f"{error} ({error.code})") from error
         self._root = chain.root
@@ -193,18 +195,16 @@ class JoinDesk:
 
 def _check_server(
     anchors: TrustAnchors, leaf: bytes, authorities: Sequence[bytes], *, wall: float
-) -> None:
+) -> NodeId:
     """The server is a member if one of the authorities that it shows signed its certificate."""
     rejected: CertificateRejected | None = None
     for authority in authorities:
         try:
-            anchors.check_chain((leaf, authority), wall=wall)
+            return anchors.check_chain((leaf, authority), wall=wall).node_id
         except CertificateRejected as error:
             # The first reason that is about the leaf itself says more than "not this authority".
             if rejected is None or rejected.code == "unknown_authority":
                 rejected = error
-        else:
-            return
     raise rejected or CertificateRejected("it shows no authority", code="unknown_authority")
 
 

@@ -42,7 +42,7 @@ def test_others_variables_and_empty_ones_are_left_alone() -> None:
     [
         ("MREZA_LISTN", "did you mean 'listen'"),
         ("MREZA_DISCOVERY__LANN", "did you mean 'lan'"),
-        ("MREZA_DISCOVER__LAN", "did you mean 'discovery'"),
+        ("MREZA_DISCOVER__LAN", "variable MREZA_DISCOVER__LAN: .* did you mean 'discovery'"),
         ("MREZA_DISCOVERY", "unknown variable MREZA_DISCOVERY: known are name"),
         ("MREZA_LISTEN__X", "unknown section 'listen'"),
     ],

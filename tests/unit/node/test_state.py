@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mreza.address import Address
 from mreza.errors import AdmissionError, ConfigError, StateError
 from mreza.node import state as state_module
 from mreza.node.mesh_folder import find_mesh
@@ -166,6 +167,38 @@ def test_a_second_try_to_join_has_the_same_key(tmp_path: Path) -> None:
                 begin_join(tmp_path / "two", "pc", token, wall=WALL)
         with begin_join(tmp_path / "two", None, token, wall=WALL) as joining:
             assert joining.identity.node_id == first
+
+
+def test_a_node_that_was_not_let_in_makes_no_mesh_of_its_own(tmp_path: Path) -> None:
+    with start(tmp_path / "one") as one:
+        begin_join(tmp_path / "two", "b", one.create_token(wall=WALL), wall=WALL).close()
+        for name in ("b", None):
+            with pytest.raises(AdmissionError, match="join TOKEN` again") as caught:
+                start(tmp_path / "two", name)
+            assert caught.value.code == "needs_token"
+        joined(one, tmp_path / "two", "b")
+        start(tmp_path / "two", "b").close()
+
+
+def test_where_a_member_was_met_is_in_the_address_book(tmp_path: Path) -> None:
+    with start(tmp_path / "one") as one:
+        member_id = one.credentials.node_id
+        token = one.create_token(wall=WALL)
+        with begin_join(tmp_path / "two", "b", token, wall=WALL) as joining:
+            granted = grant(one, token, joining)
+            joining.finish(granted, wall=WALL, met=(member_id, Address("10.0.0.1", 7)))
+    with start(tmp_path / "two", "b") as two:
+        assert two.addresses.addresses() == {member_id: ("10.0.0.1:7",)}
+
+
+def test_where_all_that_have_joined_run_already_another_needs_a_token(tmp_path: Path) -> None:
+    with start(tmp_path / "one") as one:
+        joined(one, tmp_path / "two", "b")
+        with (
+            start(tmp_path / "two", None),
+            pytest.raises(AdmissionError, match=r"run already \(b\)"),
+        ):
+            start(tmp_path / "two", None)
 
 
 def test_a_member_does_not_join_again_nor_another_mesh(tmp_path: Path) -> None:
