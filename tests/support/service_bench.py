@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mreza.balancing.endpoint import NodeLoad
 from mreza.config.mesh import MeshConfig
 from mreza.ids import NodeId
 from mreza.planes.effects import (
@@ -62,6 +63,10 @@ class Bench:
 
     def message(self, node: NodeId, payload: Any = 1, **options: Any) -> int:
         return self.call("", payload, node=node, target_is_handler=True, **options)
+
+    def load(self, node: NodeId, **figures: Any) -> None:
+        """A node tells how busy it is."""
+        self.plane.balancer.update(NodeLoad(node, **figures), now=self.now)
 
     def later(self, seconds: float) -> None:
         self.now += seconds

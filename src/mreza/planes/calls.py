@@ -145,7 +145,7 @@ class Calls:
         elif response.status == Status.OK:
             if attempt.lease is not None:
                 attempt.lease.succeeded(now - attempt.sent_at, now=now)
-            self._withdraw(*(out for out in (call.current, call.rival) if out is not attempt))
+            self._withdraw_but(attempt)
             self._resolve(call, attempt, result=response.payload)
         elif _is_out(attempt):
             self._refused(attempt, response.status, failure_in(response), now)
@@ -362,6 +362,7 @@ class Calls:
         elif status == Status.NO_SUCH_PROCESS and not call.to_handler:
             self._elsewhere(call, attempt.node, now)
         elif status == Status.FAILED:
+            self._withdraw_but(attempt)
             self._resolve(call, attempt, failure=failure)
         else:
             self._resolve(call, attempt, error=error)
@@ -429,6 +430,12 @@ class Calls:
         if self._can_reach(pinned):
             return NoSuchProcess(f"node {pinned.short} did not offer {call.describe()} {after}")
         return NoRoute(f"no path to node {pinned.short} was found {after}")
+
+    def _withdraw_but(self, done: Attempt) -> None:
+        """One worker is done; whoever else was asked may stop."""
+        call = done.call
+        if call.rival is not None:
+            self._withdraw(*(out for out in (call.current, call.rival) if out is not done))
 
     def _withdraw(self, *attempts: Attempt | None) -> None:
         """Their workers may stop. A message is handled all the same."""
