@@ -1,1 +1,1 @@
-"""Where handlers run: on the event loop, or in threads."""
+"""Where handlers run: on the event loop, in threads, or in processes of their own."""

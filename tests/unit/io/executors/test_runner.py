@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from mreza.ids import MessageId, NodeId
+from mreza.io.executors.invoke import PROGRESS_MAX
 from mreza.io.executors.runner import HandlerRunner
 from mreza.processes.handlers import CallContext, ProcessSpec
 from mreza.wire.packet import Failure, Status
 from tests.support.eventually import eventually_async
+from tests.support.leaks import no_leaks_async
+from tests.unit.io.executors import pool_handlers
 
 NODE = NodeId(b"n" * 16)
 CONTEXT = CallContext(
@@ -33,8 +37,12 @@ class Bench:
     def __init__(self) -> None:
         self.finished: dict[int, tuple[bytes | None, Failure | None, Status]] = {}
         self.failed: list[BaseException] = []
+        self.reports: list[Any] = []
         self.runner = HandlerRunner(
-            threads=2, finished=self._finished, failed=lambda _, error: self.failed.append(error)
+            threads=2,
+            finished=self._finished,
+            failed=lambda _, error: self.failed.append(error),
+            progress=lambda _, value: self.reports.append(msgspec.msgpack.decode(value)),
         )
 
     def _finished(
@@ -43,9 +51,18 @@ class Bench:
         assert run_id not in self.finished
         self.finished[run_id] = (result, failure, status)
 
-    def start(self, run_id: int, handler: Any, payload: Any = None) -> None:
+    def start(
+        self,
+        run_id: int,
+        handler: Any,
+        payload: Any = None,
+        *,
+        executor: Any = None,
+        progress: bool = False,
+    ) -> None:
         raw = msgspec.Raw(msgspec.msgpack.encode(payload))
-        self.runner.start(run_id, ProcessSpec("p", handler), raw, CONTEXT)
+        spec = ProcessSpec("p", handler, executor=executor)
+        self.runner.start(run_id, spec, raw, CONTEXT, progress=progress)
 
     async def outcome(self, run_id: int = 1) -> tuple[Any, Failure | None, Status]:
         await eventually_async(lambda: run_id in self.finished)
@@ -174,8 +191,14 @@ async def test_any_coroutine_function_can_be_run() -> None:
 
 async def test_after_closing_nothing_is_told() -> None:
     bench = Bench()
-    release = threading.Event()
-    bench.start(1, lambda _: release.wait(10))
+    started, release = threading.Event(), threading.Event()
+
+    def wait(_: Any) -> bool:
+        started.set()
+        return release.wait(10)
+
+    bench.start(1, wait)
+    await eventually_async(started.is_set)
     bench.runner.start_coroutine(2, asyncio.Event().wait)
     assert await bench.runner.close(0.02) == 1
     release.set()
@@ -188,3 +211,73 @@ async def test_a_failure_nobody_listens_for_is_answered_all_the_same() -> None:
     runner = HandlerRunner(threads=1, finished=lambda *outcome: told.append(outcome[3]))
     runner.start(1, ProcessSpec("p", fails), msgspec.Raw(b"\xc0"), CONTEXT)
     await eventually_async(lambda: told == [Status.FAILED])
+
+
+async def tells(payload: int, context: CallContext) -> str:
+    for number in range(payload):
+        context.progress(number)
+        await asyncio.sleep(0)
+    return "done"
+
+
+async def tells_too_much(_: Any, context: CallContext) -> None:
+    context.progress(bytes(PROGRESS_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    ("handler", "executor"),
+    [(tells, "async"), (pool_handlers.tells, None), (pool_handlers.tells, "process")],
+)
+async def test_progress_comes_before_the_result_from_wherever_the_handler_runs(
+    handler: Any, executor: Any
+) -> None:
+    bench = Bench()
+    bench.start(1, handler, 50, executor=executor, progress=True)
+    _, _, status = await bench.outcome()
+    assert status is Status.OK
+    assert bench.reports[-1] == 49
+    assert bench.reports == sorted(bench.reports)
+    bench.reports.clear()
+    bench.start(2, handler, 50, executor=executor)
+    await bench.outcome(2)
+    assert bench.reports == []
+    assert await bench.runner.close(5) == 0
+
+
+async def test_a_report_of_progress_is_no_place_for_a_result() -> None:
+    bench = Bench()
+    bench.start(1, tells_too_much, progress=True)
+    _, failure, status = await bench.outcome()
+    assert status is Status.FAILED
+    assert failure is not None
+    assert failure.type_name == "PayloadError"
+
+
+async def test_a_pool_process_is_killed_with_its_work_and_replaced(tmp_path: Path) -> None:
+    async with no_leaks_async():
+        bench = Bench()
+        begun = tmp_path / "begun"
+        bench.start(1, pool_handlers.waits, str(begun), executor="process")
+        bench.start(2, pool_handlers.double, 4, executor="process")
+        await eventually_async(begun.exists)
+        assert len(bench.runner.pool_pids) == 1
+        bench.runner.cancel(1)
+        _, failure, _ = await bench.outcome(1)
+        assert failure is not None
+        assert failure.type_name == "CancelledError"
+        assert await bench.outcome(2) == (8, None, Status.OK)
+        bench.start(3, pool_handlers.dies, "exit", executor="process")
+        _, failure, status = await bench.outcome(3)
+        assert (status, failure is not None) == (Status.LOST, True)
+        assert await bench.runner.close(5) == 0
+    assert not bench.runner.pool_pids
+
+
+async def test_work_that_waits_for_a_pool_process_can_be_taken_back(tmp_path: Path) -> None:
+    bench = Bench()
+    begun = tmp_path / "begun"
+    bench.start(1, pool_handlers.waits, str(begun), executor="process")
+    bench.start(2, pool_handlers.double, 4, executor="process")
+    bench.runner.cancel(2)
+    assert list(bench.finished) == [2]
+    assert await bench.runner.close(5) == 0
