@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from mreza.ids import MeshId, MessageId, NodeId
     from mreza.messaging.message import Message, Receipt, ReceivedMessage
     from mreza.node.load_balancer import LoadBalancer
+    from mreza.node.mapping import MapResult
     from mreza.node.mesh import MeshNetwork
     from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
     from mreza.processes.handlers import CallContext
@@ -123,6 +124,7 @@ _HOMES = {
     "mreza.messaging.message": ("Message", "Receipt", "ReceivedMessage"),
     "mreza.node.load_balancer": ("LoadBalancer",),
     "mreza.node.mesh": ("MeshNetwork",),
+    "mreza.node.mapping": ("MapResult",),
     "mreza.node.views": ("CallResult", "LinkInfo", "MemberInfo", "RouteInfo", "TraceHop"),
     "mreza.processes.handlers": ("CallContext",),
     "mreza.qos": ("Delivery", "MessageType", "Priority"),
@@ -158,6 +160,7 @@ __all__ = [
     "LinkUp",
     "LoadBalancer",
     "LoadBalancerConfig",
+    "MapResult",
     "MemberChanged",
     "MemberInfo",
     "MemberState",

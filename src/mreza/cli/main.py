@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mreza.cli import act, look, setup
+from mreza.cli import act, look, mapping, setup
 from mreza.cli.options import Given, LocalNode, State, teach
 from mreza.cli.problems import FAILED, USAGE, CommandFailed, UsageProblem, one_line
 
 NOT_YET = frozenset(
     [
-        *("services", "health", "map", "publish", "subscribe", "expose", "forward", "drain"),
+        *("services", "health", "publish", "subscribe", "expose", "forward", "drain"),
         *("revoke", "quarantine", "forgive", "forget", "renew", "authority"),
         *("top", "dashboard", "doctor", "bench", "sim", "attack"),
     ]
@@ -66,6 +66,7 @@ app = typer.Typer(
 setup.add_to(app)
 look.add_to(app)
 act.add_to(app)
+mapping.add_to(app)
 
 
 def _version(wanted: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -14,6 +14,7 @@ from mreza.ids import MeshId, NodeId
 from mreza.messaging.message import Message, Receipt
 from mreza.node.life import Life
 from mreza.node.load_balancer import LoadBalancer
+from mreza.node.mapping import IN_FLIGHT, Mapping, MapResult
 from mreza.node.running import RunningNode
 from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
 from mreza.processes.handlers import ProcessSpec
@@ -289,6 +290,37 @@ class MeshNetwork:
             name, payload, node=node, timeout_s=timeout_s, priority=priority, key=key
         )
         return outcome.call_result(result_type)
+
+    def map(
+        self,
+        name: str,
+        payloads: Iterable[Any] | AsyncIterable[Any],
+        *,
+        in_flight: int = IN_FLIGHT,
+        ordered: bool = False,
+        on_progress: Callable[[int], None] | None = None,
+        timeout_s: float | None = None,
+        priority: Priority = Priority.NORMAL,
+        result_type: Any = Any,
+    ) -> AsyncGenerator[MapResult, None]:
+        """Call a process once for each payload, at most `in_flight` at a time.
+
+        Results come as they finish, or in order; an item's error is in its `MapResult` and does
+        not end the others. `on_progress` is told how many are done. Leaving the loop cancels what
+        is in flight.
+        """
+
+        async def ask(payload: Any) -> CallResult:
+            return await self.call_detailed(
+                name, payload, timeout_s=timeout_s, priority=priority, result_type=result_type
+            )
+
+        if in_flight < 1:
+            raise ConfigError(f"in_flight is {in_flight}, must be 1 or more")
+        mapping = Mapping(
+            ask, payloads, in_flight=in_flight, ordered=ordered, on_progress=on_progress
+        )
+        return mapping.results()
 
     # See.
 

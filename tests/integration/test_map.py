@@ -1,0 +1,52 @@
+"""`map` over real nodes: from a program, and from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mreza import MeshNetwork
+from tests.support.eventually import eventually_async
+from tests.support.meshes import running
+from tests.support.processes import Processes, mreza
+
+
+async def test_a_map_uses_all_workers_and_gives_every_result_once() -> None:
+    async with running("a", "b", "c") as (a, b, c):
+        done_by: dict[str, int] = {"b": 0, "c": 0}
+
+        def offer(mesh: MeshNetwork, name: str) -> None:
+            @mesh.process("square", idempotent=True)
+            async def square(number: int) -> int:
+                done_by[name] += 1
+                return number * number
+
+        offer(b, "b")
+        offer(c, "c")
+        await eventually_async(
+            lambda: sum("square" in member.offers for member in a.members) == 2, "both offer it"
+        )
+        results = [result async for result in a.map("square", range(200), ordered=True)]
+        assert [result.result for result in results] == [number * number for number in range(200)]
+        assert {result.node for result in results} == {b.node_id, c.node_id}
+        assert done_by == {"b": 100, "c": 100}
+
+
+def test_the_command_maps_files(processes: Processes, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    processes.up("a", state=state, app="tests.support.apps:worker")
+    files = []
+    for number in range(5):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(f"text {number}"))
+        files.append(str(path))
+    told = mreza("map", "echo", *files, "--json", state=state)
+    assert told.returncode == 0, told.stderr
+    answer = json.loads(told.stdout)
+    assert [item["input"] for item in answer["results"]] == files
+    assert [item["result"] for item in answer["results"]] == [f"text {n}" for n in range(5)]
+    bad = mreza("map", "echo", files[0], str(tmp_path / "none"), "--json", state=state)
+    assert bad.returncode == 1
+    first, second = json.loads(bad.stdout)["results"]
+    assert first["result"] == "text 0"
+    assert "cannot read" in second["error"]
