@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from mreza.address import Address
+from mreza.clock import Clock
 from mreza.config.link import LinkConfig
 from mreza.ids import NodeId
 from mreza.io.clock import SystemClock
@@ -54,6 +55,7 @@ class LinkEnd:
         *,
         epoch: int = 1 << 32,
         config: LinkConfig | None = None,
+        clock: Clock | None = None,
         **given: Any,
     ) -> None:
         self.epoch = epoch
@@ -71,7 +73,7 @@ class LinkEnd:
             hello=self._hello,
             config=config or LinkConfig(),
             events=self,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             **given,
         )
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from mreza.address import Address
+from mreza.io.tcp import TlsConnection
+from mreza.io.tls import TlsFailed
 from mreza.node import dialing, joins, listener
+from mreza.wire.frame import BODY_MAX, FrameReader, FrameType, encode_frame
+from mreza.wire.link import REFUSED
 
 Factory = Callable[[], asyncio.BaseProtocol]
 EPHEMERAL = 40000
@@ -183,7 +188,11 @@ class FakeNetwork:
         if sock.address in self.broken:
             raise self.broken[sock.address]
         near = self.pair(factory, self.listening[sock.address])
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            near.close()
+            raise
         return near, near.protocol
 
     def bind_sockets(self, host: str, port: int, *, next_free: bool = False) -> list[socket.socket]:
@@ -224,3 +233,53 @@ async def turns(count: int = 20) -> None:
     """Let the loop run what is due, so many iterations of it."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object], *, iterations: int = 10_000) -> None:
+    """Let the loop run until this holds; iterations, not seconds, bound it."""
+    for _ in range(iterations):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"not reached within {iterations} iterations of the loop")
+
+
+class Visitor:
+    """Whoever comes by TLS with any context, and writes down what it hears."""
+
+    def __init__(self, network: FakeNetwork, address: Address, context: ssl.SSLContext) -> None:
+        self.frames: list[tuple[int, bytes]] = []
+        self.ended = False
+        self.connection: TlsConnection
+        self._reader = FrameReader(limit=BODY_MAX)
+        self.transport = network.pair(
+            lambda: TlsConnection(context, self._own, server_side=False),
+            network.listening[address],
+        )
+
+    def send_frame(self, kind: int, body: bytes) -> None:
+        self.connection.write([encode_frame(kind, body)])
+
+    @property
+    def refusals(self) -> list[str]:
+        """Codes of the REFUSED frames that came."""
+        return [
+            REFUSED.decode(body).code for kind, body in self.frames if kind == FrameType.REFUSED
+        ]
+
+    def _own(self, connection: TlsConnection) -> Visitor:
+        self.connection = connection
+        return self
+
+    def established(self) -> None:
+        pass
+
+    def data(self, plaintext: bytes) -> None:
+        self.frames += [(kind, bytes(body)) for kind, body in self._reader.feed(plaintext)]
+
+    def writable(self) -> None:
+        pass
+
+    def lost(self, failure: TlsFailed | None, error: Exception | None) -> None:
+        del failure, error
+        self.ended = True
