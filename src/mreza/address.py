@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import NamedTuple, Self
 
 from mreza.errors import InvalidAddress
 
 DEFAULT_PORT = 7467
 "Above the privileged ports, and no service's in Debian's /etc/services."
+_PORT = re.compile("[0-9]{1,5}")
 
 
 class Address(NamedTuple):
@@ -35,12 +37,13 @@ class Address(NamedTuple):
                 raise InvalidAddress(f"{text!r} ends before its port; write HOST:PORT")
         elif ":" in text and not _is_v6(text):
             raise InvalidAddress(f"{text!r} is not an address; write HOST:PORT")
-        if not host or any(c.isspace() or c == "/" for c in host):
+        if not host or not host.isprintable() or any(c.isspace() or c == "/" for c in host):
             raise InvalidAddress(f"{text!r} is not an address; write HOST or HOST:PORT")
         if port_text:
-            if not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65535:
+            # Length first: Python refuses to read a number of thousands of digits.
+            if not _PORT.fullmatch(port_text) or int(port_text) > 65535:
                 raise InvalidAddress(
-                    f"port {port_text!r} of {text!r} is not a number from 0 to 65535"
+                    f"port {port_text!r:.20} of {text!r:.80} is not a number from 0 to 65535"
                 )
             return cls(host, int(port_text))
         if default_port is None:

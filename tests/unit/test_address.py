@@ -41,6 +41,8 @@ def test_an_address_prints_as_it_was_written(text: str) -> None:
         "host:x",
         "host:65536",
         "host:-1",
+        "host:" + "9" * 5000,
+        "ho\0st:80",
         "host:²",
         "[::1",
         "[::1]80",

@@ -39,6 +39,7 @@ _UNREADABLE = (
     ValueError,
     TypeError,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
     UnsupportedAlgorithm,
 )

@@ -109,6 +109,15 @@ def test_dates_are_kept_to_the_second() -> None:
         ANCHORS.check_leaf(chain[0], wall=last + 1)
 
 
+@pytest.mark.parametrize("version", [1, 3, 0x7F])
+def test_a_certificate_of_an_unknown_version_is_malformed(version: int) -> None:
+    leaf = member().chain[0]
+    at = leaf.index(b"\xa0\x03\x02\x01\x02") + 4
+    odd = leaf[:at] + bytes((version,)) + leaf[at + 1 :]
+    assert refused((odd, MESH.authority_der)) == "malformed"
+    assert refused((member().chain[0], odd)) == "malformed"
+
+
 def test_an_expired_authority_takes_its_nodes_with_it() -> None:
     late = WALL + 10 * 365 * DAY_S
     chain = authority_of().issue(Identity.generate().public_key, name="n", wall=late - DAY_S)
