@@ -8,6 +8,7 @@ import msgspec
 
 from mreza.ids import NodeId
 from mreza.routing.metric import link_cost, worth_publishing
+from mreza.wire.link import RefusalCode
 from mreza.wire.records import (
     LINKS,
     LINKS_MAX,
@@ -19,6 +20,10 @@ from mreza.wire.records import (
 
 LOST_FOR_S = 600.0
 "A lost neighbor is listed this long; by then all members have drawn their conclusion."
+_CAUSES = frozenset({"gone", "reset", "silent", "closed", "replaced", *map(str, RefusalCode)})
+_OTHER_CAUSE = "refused"
+"""A peer may refuse us with any word it likes. We sign none of them: a long one would make our
+whole record unreadable to the mesh."""
 
 
 class _Link(msgspec.Struct):
@@ -44,6 +49,8 @@ class OwnLinks:
 
     def down(self, peer: NodeId, *, cause: str, now: float) -> bool:
         """A link ended, or more became known of why it did. False: nothing new."""
+        if cause not in _CAUSES:
+            cause = _OTHER_CAUSE
         link = self._links.pop(peer, None)
         if link is None:
             known = self._lost.get(peer)

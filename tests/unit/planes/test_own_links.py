@@ -33,6 +33,14 @@ def test_a_lost_link_is_listed_with_its_cause_until_it_is_back() -> None:
     assert said(links).lost == ()
 
 
+def test_a_peer_that_refuses_us_with_its_own_words_does_not_spoil_our_record() -> None:
+    links = OwnLinks()
+    for cause, listed in (("x" * 60, "refused"), ("\x1b[2J", "refused"), ("version", "version")):
+        links.up(P, peer_epoch=7, rtt_s=0)
+        assert links.down(P, cause=cause, now=0.0)
+        assert said(links).lost == (LostLink(P, 7, listed),)
+
+
 def test_a_loss_is_forgotten_after_a_while() -> None:
     links = OwnLinks()
     links.up(P, peer_epoch=7, rtt_s=0)
