@@ -16,9 +16,14 @@ from mreza.ids import NodeId
 from mreza.messaging.message import ReceivedMessage
 from mreza.planes.effects import InboundData
 from mreza.qos import Priority
+from mreza.token_bucket import TokenBucket
 
 MessageHandler = Callable[[ReceivedMessage[Any]], Awaitable[Any] | Any]
 
+CLOSE_TIMEOUT_S = 1.0
+"How long a message handler gets to notice that the node closes."
+REPORTS_PER_S = 20.0
+"Failures told, each a log line with a traceback; a burst of five seconds' worth. More are counted."
 _ANY = msgspec.msgpack.Decoder(list[Any])
 _RAWS = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
@@ -59,6 +64,10 @@ class Inbox:
         self._decoder: msgspec.msgpack.Decoder[list[Any]] = _ANY
         self._one: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Any)
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._reports = TokenBucket(rate_per_s=REPORTS_PER_S, burst=5 * REPORTS_PER_S)
+        self.unreported = 0
+        "Failures that were not told, for want of patience."
         self.bytes_waiting = 0
 
     @property
@@ -80,12 +89,16 @@ class Inbox:
         self._task = asyncio.create_task(self._run(), name="mreza-inbox")
 
     async def close(self) -> None:
-        """Stop calling the handler; what waits is dropped."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        """Stop calling the handler; what waits is dropped.
+
+        A handler that does not let itself be cancelled is left alone after a moment.
+        """
+        self._closed = True
         self._batches.clear()
+        if self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.wait((task,), timeout=CLOSE_TIMEOUT_S)
 
     def put(self, batch: InboundData) -> None:
         """A batch arrived."""
@@ -103,7 +116,7 @@ class Inbox:
             raise LookupError("this node has no on_message handler")
         try:
             message.payload = self._one.decode(raw)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except Exception as error:
             raise PayloadError(
                 f"the payload does not fit the handler's annotation: {error}"
             ) from error
@@ -111,7 +124,7 @@ class Inbox:
         return await result if inspect.isawaitable(result) else result
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             while not self._batches:
                 self._ready.clear()
                 await self._ready.wait()
@@ -139,25 +152,50 @@ class Inbox:
                     await handler(message)
                 else:
                     handler(message)
-            except Exception as error:  # noqa: BLE001 - a handler's failure is an event, not ours
-                self._failed(source, error)
+            except asyncio.CancelledError as error:
+                if self._is_cancelled():
+                    raise
+                # Not ours: the handler awaited something that somebody else has cancelled.
+                self._report(source, error)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler's failure is an event, not ours
+                self._report(source, error)
+            if self._closed:
+                return
 
     def _payloads(self, batch: InboundData) -> list[Any]:
+        # What a member sends, or what a user's type raises on seeing it, must not end this task.
         try:
             return self._decoder.decode(batch.body)
-        except (msgspec.MsgspecError, RecursionError):
+        except Exception:  # noqa: BLE001 - see above
             return self._one_by_one(batch)
 
     def _one_by_one(self, batch: InboundData) -> list[Any]:
+        """Those that fit; of the others one word for the whole batch, however many they are."""
         fitting: list[Any] = []
         try:
             raws = _RAWS.decode(batch.body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            self._failed(batch.source, error)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report(batch.source, error)
             return fitting
+        first: Exception | None = None
         for raw in raws:
             try:
                 fitting.append(self._one.decode(raw))
-            except (msgspec.MsgspecError, RecursionError) as error:
-                self._failed(batch.source, error)
+            except Exception as error:  # noqa: BLE001 - as above
+                first = first or error
+        if first is not None:
+            first.add_note(f"{len(raws) - len(fitting)} of {len(raws)} messages of a batch")
+            self._report(batch.source, first)
         return fitting
+
+    def _report(self, source: NodeId, error: BaseException) -> None:
+        """Tell of a failure, unless there are so many that telling costs more than handling."""
+        if not self._reports.take(now=asyncio.get_running_loop().time()):
+            self.unreported += 1
+            return
+        self._failed(source, error)
+
+    def _is_cancelled(self) -> bool:
+        """It is this task that shall end, not something that a handler waited for."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0

@@ -24,6 +24,13 @@ class Order(msgspec.Struct):
     count: int = 1
 
 
+class Picky(msgspec.Struct):
+    item: str
+
+    def __post_init__(self) -> None:
+        raise LookupError(self.item)
+
+
 class Seen:
     def __init__(self) -> None:
         self.consumed: list[tuple[NodeId, int, int]] = []
@@ -130,6 +137,84 @@ async def test_bytes_that_are_no_batch_cost_nothing_but_a_report() -> None:
     await run(inbox, seen, broken, batch("after", sequence=2))
     assert [message.payload for message in got] == ["after"]
     assert len(seen.failed) == 1
+
+
+async def test_text_that_is_none_and_types_that_raise_do_not_end_the_inbox() -> None:
+    seen = Seen()
+    got: list[Any] = []
+    inbox = seen.inbox()
+    inbox.set_handler(got.append)
+    broken = batch()
+    broken.body = b"\x92\xa1\xff\xa1a"
+    await run(inbox, seen, broken, batch("after", sequence=2))
+    assert [message.payload for message in got] == ["a", "after"]
+    assert [type(error) for error in seen.failed] == [UnicodeDecodeError]
+
+    seen = Seen()
+    inbox = seen.inbox()
+
+    def handle(message: ReceivedMessage[Picky]) -> None: ...
+
+    inbox.set_handler(handle)
+    await run(inbox, seen, batch({"item": "x"}), batch({"item": "y"}, sequence=2))
+    assert [str(error) for error in seen.failed] == ["x", "y"]
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit])
+async def test_what_ends_other_tasks_does_not_end_the_inbox(raised: type[BaseException]) -> None:
+    seen, got = Seen(), []
+
+    async def handle(message: ReceivedMessage[Any]) -> None:
+        if message.payload == "bad":
+            raise raised
+        got.append(message.payload)
+
+    inbox = seen.inbox()
+    inbox.set_handler(handle)
+    await run(inbox, seen, batch("bad", "good"), batch("after", sequence=2))
+    assert got == ["good", "after"]
+    assert [type(error) for error in seen.failed] == [raised]
+
+
+async def test_a_handler_that_will_not_be_cancelled_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mreza.node.inbox.CLOSE_TIMEOUT_S", 0.01)
+    seen, started, may_end = Seen(), asyncio.Event(), asyncio.Event()
+    handled: list[Any] = []
+
+    async def handle(message: ReceivedMessage[Any]) -> None:
+        handled.append(message.payload)
+        started.set()
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+
+    inbox = seen.inbox()
+    inbox.set_handler(handle)
+    inbox.start()
+    inbox.put(batch(1, 2))
+    await started.wait()
+    async with asyncio.timeout(5):
+        await inbox.close()
+    may_end.set()
+    await eventually_async(lambda: len(seen.consumed) == 1)
+    assert handled == [1]
+
+
+async def test_failures_are_told_only_so_often() -> None:
+    seen = Seen()
+
+    def handle(message: ReceivedMessage[Any]) -> None:
+        raise ValueError
+
+    inbox = seen.inbox()
+    inbox.set_handler(handle)
+    await run(inbox, seen, batch(*range(1000)))
+    assert 100 <= len(seen.failed) < 200
+    assert len(seen.failed) + inbox.unreported == 1000
 
 
 def test_without_a_handler_the_batch_is_counted_and_its_credit_given_back() -> None:
