@@ -102,6 +102,9 @@ class ControlPlane(MeshView):
             epoch=epoch, instance=introduction.instance, started_at=now - introduction.uptime_s
         )
         self._effects: list[Any] = []
+        self._stirred = True
+        "Something was told since the last `advance`: deadlines may be others."
+        self._due: float | None = None
         roster = Roster(me=me, config=config.membership)
         computation = RouteComputation(me=me, config=config.routing)
         self._meaning = Meaning(
@@ -184,6 +187,7 @@ class ControlPlane(MeshView):
     def frame_dropped(self, peer: NodeId, *, now: float) -> None:
         """A full send queue gave up a frame of ours: compare with that peer again soon."""
         self._sync.missed(peer, now=now)
+        self._stirred = True
 
     # Inputs: this node
 
@@ -237,7 +241,10 @@ class ControlPlane(MeshView):
         self._settle(now)
 
     def advance(self, *, now: float) -> None:
-        """Check a slice of records, and do what is due."""
+        """Check a slice of records, and do what is due. Costs nothing while nothing is."""
+        self._now = now
+        if not self._stirred and (self._due is None or now < self._due):
+            return
         for outcome in self._intake.advance(now=now, wall=self._wall(now)):
             self._conclude(outcome, now)
         self._say_own(now)
@@ -248,6 +255,8 @@ class ControlPlane(MeshView):
         self._sync.advance(now=now)
         self.roster.advance(now=now)
         self._settle(now)
+        self._due = self._next_due()
+        self._stirred = False
 
     # Outputs
 
@@ -257,6 +266,9 @@ class ControlPlane(MeshView):
 
     def next_deadline(self) -> float | None:
         """When `advance` must be called; in the past while records wait for their check."""
+        return self._next_due() if self._stirred else self._due
+
+    def _next_due(self) -> float | None:
         return earliest(
             self._now if self._intake.busy else None,
             self._intake.next_deadline(),
@@ -376,6 +388,7 @@ class ControlPlane(MeshView):
     def _settle(self, now: float) -> None:
         """Let everything follow from what was just told, and turn it into effects."""
         self._now = now
+        self._stirred = True
         self._say_own(now)
         self._meaning.settle(now=now, wall=self._wall(now))
         self._send(now)

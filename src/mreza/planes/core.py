@@ -22,6 +22,7 @@ from mreza.planes.effects import (
     CloseLink,
     Dropped,
     InboundControl,
+    InboundData,
     InboundRequests,
     InboundResponses,
     NodeLost,
@@ -29,7 +30,10 @@ from mreza.planes.effects import (
     PeerRestarted,
     RequestsNumbered,
     RequestsReturned,
+    Resolve,
     RoutesChanged,
+    RunHandler,
+    SendFrame,
 )
 from mreza.planes.service import SendRequest, SendResponse, ServicePlane
 from mreza.security.credentials import Credentials
@@ -41,6 +45,10 @@ from mreza.wire.records import AgedRecord, Introduction
 
 CLOCK_JUMP_S = 10.0
 "A wall clock that moved this much against the monotonic one: a suspended or cloned machine."
+
+
+_FOR_THE_DRIVER = frozenset((SendFrame, InboundData, RunHandler, Resolve))
+"The effects that come once per envelope or call: they need no look at the table of the others."
 
 
 class NodeCore:
@@ -222,12 +230,17 @@ class NodeCore:
     # Rules.
 
     def _settle(self, now: float) -> None:
-        while True:
-            effects = [*self.control.drain(), *self.data.drain(), *self.service.drain()]
-            if not effects:
-                return
-            for effect in effects:
-                self._pass_on(effect, now)
+        planes, out = (self.control, self.data, self.service), self._out
+        quiet = 0
+        while quiet < len(planes):
+            for plane in planes:
+                effects = plane.drain()
+                quiet = 0 if effects else quiet + 1
+                for effect in effects:
+                    if type(effect) in _FOR_THE_DRIVER:
+                        out.append(effect)
+                    else:
+                        self._pass_on(effect, now)
 
     def _pass_on(self, effect: Any, now: float) -> None:
         match effect:
