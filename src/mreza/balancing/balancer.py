@@ -9,7 +9,7 @@ from mreza.balancing.endpoint import LOAD_MAX_AGE_S, Host, NodeKey, NodeLoad, or
 from mreza.balancing.hedging import hedge_delay_s
 from mreza.balancing.lease import Choice, Lease
 from mreza.balancing.pool import Pool
-from mreza.balancing.rebalance import plan
+from mreza.balancing.rebalance import SETTLE_S, plan
 from mreza.balancing.report import HOW_TO_ATTACH, OptimizationReport, advice_on
 from mreza.balancing.strategy import DRAW_LOTS, NO_LOTS
 from mreza.config.load_balancer import Strategy, strategy_of
@@ -217,7 +217,7 @@ class Balancer:
         moves = plan(
             {process: pool.keys for process, pool in self._pools.items() if len(pool.keys)},
             nodes,
-            overloaded,
+            [node for node in overloaded if now - self._hosts[node].unloaded_at >= SETTLE_S],
             {
                 process: [e.node for e in pool.current if e.is_healthy(now)]
                 for process, pool in self._pools.items()
@@ -228,6 +228,7 @@ class Balancer:
         if not dry_run:
             for move in moves:
                 self._pools[move.process].keys.moved(move, now=now)
+                self._hosts[move.source].unloaded_at = now
         return OptimizationReport(
             attached=attached,
             strategy=self.strategy,

@@ -6,6 +6,7 @@ long its answers take and how often it fails, which is another matter for each p
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import msgspec
@@ -97,6 +98,7 @@ class Host:
         "reported",
         "scale",
         "succeeded",
+        "unloaded_at",
     )
 
     def __init__(self, node: NodeKey, *, max_age_s: float = LOAD_MAX_AGE_S) -> None:
@@ -110,6 +112,8 @@ class Host:
         "It has said what it can hold."
         self.scale = float(CAPACITY_DEFAULT)
         "Capacity for comparisons; of a node that has not said, that of the others."
+        self.unloaded_at = -math.inf
+        "When `optimize` last moved keys away."
         self.doubt = ""
         "Why somebody thinks it unhealthy; empty: nobody does."
         self.ours = 0
@@ -210,16 +214,19 @@ class Endpoint:
         return now < self.busy_until or self.host.is_above(threshold, now)
 
     def burden(self, now: float) -> float:
-        """Requests in flight for its capacity, the next one included: what strategies compare.
+        """Requests in flight for its capacity, the next one included: what strategies compare."""
+        return (self.host.in_flight(now) + self.ghosts(now) + 1) / self.host.scale
 
-        A failure counts as work in flight for as long as slow work would take, so that a node
-        that fails fast does not look idle.
-        """
+    def ghosts(self, now: float) -> int:
+        """Failures that count as work in flight."""
         ghosts = self._ghosts
         while ghosts and ghosts[0] <= now:
             ghosts.popleft()
-        return (self.host.in_flight(now) + len(ghosts) + 1) / self.host.scale
+        return len(ghosts)
 
     def haunt(self, *, until: float) -> None:
-        """Count a failure as work in flight."""
+        """Count a failure as work in flight, as long as slow work would take.
+
+        So a node that fails fast does not look idle.
+        """
         self._ghosts.append(until)

@@ -88,13 +88,14 @@ class ConsistentHash:
             self._ring.add(strangers)
         if len(self._ring) > len(among) + STRANGERS_MAX:
             self._ring.keep(list(among))
-        work = sum(endpoint.pending for endpoint in endpoints) + 1
+        taken = {node: endpoint.pending + endpoint.ghosts(now) for node, endpoint in among.items()}
+        work = sum(taken.values()) + 1
         limit = math.ceil((1.0 + self._epsilon) * work / len(endpoints))
         text = key.encode(errors="surrogatepass")
         for jump in range(JUMPS_MAX):
             # A zero byte cannot end a key and begin the count of jumps by accident alone.
             place = place_of(text if not jump else b"%b\0%d" % (text, jump))
             owner = self._ring.owner(place, among)
-            if owner.pending < limit:
+            if taken[owner.node] < limit:
                 return owner
-        return min(endpoints, key=lambda endpoint: endpoint.pending)
+        return min(endpoints, key=lambda endpoint: taken[endpoint.node])

@@ -2,7 +2,8 @@
 
 Only work with a key stays anywhere: calls under CONSISTENT_HASH. What a key costs is the work it
 keeps in flight on average over the last minute. A plan is hysteretic, so that nothing swings: it
-begins above the threshold, ends a tenth below it, and no key moves twice in a minute.
+begins above the threshold, ends a tenth below it, waits for its effect, and no key moves twice in a
+minute.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ HYSTERESIS = 0.1
 "Nodes are unloaded to this much below the threshold, and loaded to no more."
 REST_S = 60.0
 "A key that was moved stays at least this long."
+SETTLE_S = 10.0
+"A node that keys were moved from is left alone as long: its load shows the effect only later."
 KEYS_MAX = 4096
 "Keys remembered for each process; beyond, the one not used for the longest time is forgotten."
 MOVES_MAX = 64

@@ -42,7 +42,7 @@ def test_when_no_jump_finds_room_the_emptiest_takes_it() -> None:
     for _ in range(9):
         give(nodes[0])
         give(nodes[2])
-    picker = ConsistentHash(epsilon=-0.9)
+    picker = ConsistentHash(epsilon=-1.0)
     assert picker.pick(nodes, key="k", now=0.0).node == "b"
 
 

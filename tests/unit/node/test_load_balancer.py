@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from mreza.balancing.endpoint import NodeLoad
-from mreza.config.load_balancer import Strategy
-from mreza.errors import ConfigError, NotRunning, UnknownNode
+from mreza.config.load_balancer import LoadBalancerConfig, Strategy
+from mreza.errors import ConfigError, NotRunning, Overloaded, UnknownNode
 from mreza.events import MemberState
 from mreza.ids import NodeId
 from mreza.node.load_balancer import LoadBalancer
+from mreza.qos import Priority
 
 A, B, C = (NodeId(letter * 16) for letter in (b"a", b"b", b"c"))
 
@@ -99,3 +100,69 @@ def test_what_does_not_exist_is_refused(options: dict[str, Any]) -> None:
 def test_its_settings_can_be_read() -> None:
     balancer = LoadBalancer("round_robin", 0.7)
     assert (balancer.strategy, balancer.threshold) == (Strategy.ROUND_ROBIN, 0.7)
+
+
+class HandClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+def test_its_leases_tell_the_time_at_which_they_end() -> None:
+    clock = HandClock()
+    balancer = LoadBalancer(Strategy.POWER_OF_TWO, clock=clock)
+    balancer.update(NodeLoad("a"))
+    balancer.update(NodeLoad("b"))
+    leases = [balancer.acquire(exclude=("b",)) for _ in range(5)]
+    clock.now += 20.0
+    for lease in leases:
+        lease.failed(ValueError("broken"))
+    clock.now += 20.0
+    assert {balancer.acquire().node for _ in range(9)} == {"b"}, "ejected until 150"
+    assert "ejected for 10 s more" in balancer.why("a")
+    clock.now += 10.0
+    balancer.acquire(exclude=("b",)).succeeded(0.1)
+    assert "but" not in balancer.why("a")
+
+
+def test_what_is_old_is_not_believed_and_what_matters_less_is_shed() -> None:
+    clock = HandClock()
+    balancer = LoadBalancer(threshold=0.5, load_max_age_s=2.0, clock=clock)
+    balancer.update(NodeLoad("a", in_flight=6, capacity=10))
+    with pytest.raises(Overloaded):
+        balancer.acquire(priority=Priority.LOW)
+    clock.now += 2.0
+    lease = balancer.acquire(priority=Priority.LOW, process="p", strategy="random")
+    assert balancer.why(lease) == "work for 'p' went to a by random among 1, with 0 in flight there"
+
+
+def test_a_section_of_the_settings_makes_one() -> None:
+    config = LoadBalancerConfig(
+        strategy=Strategy.RANDOM,
+        threshold=0.7,
+        per_process={"p": Strategy.LEAST_LOADED},
+    )
+    balancer = LoadBalancer.from_config(config)
+    assert (balancer.strategy, balancer.threshold) == (Strategy.RANDOM, 0.7)
+    assert balancer.balancer.strategy_for("p") is Strategy.LEAST_LOADED
+
+
+async def test_optimize_moves_keys_unless_it_is_only_asked_what_it_would() -> None:
+    clock = HandClock()
+    balancer = LoadBalancer(Strategy.CONSISTENT_HASH, clock=clock)
+    for name in "ab":
+        balancer.update(NodeLoad(name))
+    for number in range(20):
+        balancer.acquire(f"k{number}").succeeded(6.0)
+    balancer.update(NodeLoad("a", in_flight=9, capacity=10))
+    dry = await balancer.optimize(dry_run=True)
+    assert dry.dry_run
+    assert dry.moves == (await balancer.optimize()).moves
+    assert (await balancer.optimize()).moves == ()
