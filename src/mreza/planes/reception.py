@@ -163,7 +163,7 @@ class Reception:
         owing = list(self.owing.values())
         self.owing.clear()
         for source in owing:
-            if source.ack_at is not None and not self._transmission.send_acks(source, now=now):
+            if source.ack_at is not None and not self._told(source, now):
                 source.postpone(now + STUCK_RETRY_S)
             self._timers.set(source.node, source.ack_at)
 
@@ -271,6 +271,14 @@ class Reception:
         outbox = self._outgoing.outboxes.get(envelope.source)
         if self._sealing.rejected(envelope.source, session_id) and outbox is not None:
             outbox.send_again()
+
+    def _told(self, source: Source, now: float) -> bool:
+        try:
+            return self._transmission.send_acks(source, now=now)
+        except DecodeError:
+            # It published a prekey that nobody can seal for; the others are told all the same.
+            self._traffic.drop("bad_prekey")
+            return False
 
     def _answer(self, node: NodeId, control: Control) -> None:
         waiting = WaitingControl(

@@ -8,6 +8,7 @@ import pytest
 from mreza.planes import reception
 from mreza.wire.envelope import Envelope, EnvelopeKind
 from mreza.wire.packet import Ack, Control, ControlKind, Head, PacketKind, encode_packet
+from mreza.wire.records import Prekey
 from tests.support.plane_mesh import PlaneMesh, PlaneNode
 
 
@@ -160,3 +161,25 @@ def test_a_key_refused_for_a_node_we_send_nothing_to_is_replaced_quietly(
     b.mesh.run(seconds=1)
     assert a.payloads == [1, 2]
     assert b.data.stats.dropped["no_such_key"] == 1
+
+
+def test_a_prekey_that_nobody_can_seal_for_costs_only_its_node_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mesh = PlaneMesh("a", "liar", "honest")
+    mesh.connect(("a", "liar"), ("a", "honest"))
+    a, liar, honest = mesh["a"], mesh["liar"], mesh["honest"]
+    prekey_of = mesh.prekey_of
+    monkeypatch.setattr(
+        mesh,
+        "prekey_of",
+        lambda node: Prekey(1, bytes(32)) if node == liar.id else prekey_of(node),
+    )
+    for sender in (liar, honest):
+        for number in range(2):
+            sender.data.send(a.id, number)
+            sender.turn()
+    mesh.run(seconds=0.1)
+    assert len(a.payloads) == 4
+    assert a.data.stats.dropped["bad_prekey"] >= 1
+    assert honest.data.waiting() == 0
