@@ -10,11 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from mreza.clock import Clock
+from mreza.node.logs import Log
 from mreza.planes.core import NodeCore
 
 WATCH_CLOCKS_S = 5.0
 "How often the two clocks are compared: a jump found later than this has already done its harm."
 TIMER_SLACK_S = 0.0005
+AFTER_FAILURE_S = 0.1
+"A turn that raised is tried again no sooner by itself: a loop of failures would stop all else."
+
+log = Log("mreza")
 
 
 class Driver:
@@ -63,19 +68,29 @@ class Driver:
             return
         self.turns += 1
         core, now = self._core, self._clock.monotonic()
-        if now >= self._clocks_due:
-            self._clocks_due = now + WATCH_CLOCKS_S
-            core.clocks(now=now, wall=self._clock.wall())
-        core.advance(now=now)
-        core.flush(now=now)
+        not_before = 0.0
+        try:
+            if now >= self._clocks_due:
+                self._clocks_due = now + WATCH_CLOCKS_S
+                core.clocks(now=now, wall=self._clock.wall())
+            core.advance(now=now)
+            core.flush(now=now)
+        except Exception as error:
+            # A defect of ours. What is settled already is carried out: others wait for it.
+            log.error("turn_failed", exc_info=error)
+            not_before = now + AFTER_FAILURE_S
         for effect in core.drain():
-            self._carry_out(effect)
+            try:
+                self._carry_out(effect)
+            except Exception as error:
+                log.error("effect_failed", effect=type(effect).__name__, exc_info=error)
         self._flush_links()
-        self._arm()
+        self._arm(not_before)
 
-    def _arm(self) -> None:
+    def _arm(self, not_before: float = 0.0) -> None:
         deadline = self._core.next_deadline()
         until = self._clocks_due if deadline is None else min(deadline, self._clocks_due)
+        until = max(until, not_before)
         if self._timer is not None:
             if self._timer_at <= until:
                 # It fires early and finds nothing due: cheaper than a new timer for every turn.

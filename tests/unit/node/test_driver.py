@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from mreza.node.driver import WATCH_CLOCKS_S, Driver
+from mreza.node.driver import AFTER_FAILURE_S, WATCH_CLOCKS_S, Driver
 from mreza.planes.core import NodeCore
 from tests.support.eventually import eventually_async
 
@@ -104,3 +104,44 @@ async def test_after_close_there_are_no_turns() -> None:
     driver.wake()
     await next_turn()
     assert core.said == []
+
+
+async def test_an_effect_that_fails_takes_no_other_with_it() -> None:
+    core, time = Core(), Time()
+
+    def carry_out(effect: str) -> None:
+        core.said.append(f"do {effect}")
+        if effect == "bad":
+            raise OSError("disk full")
+
+    driver = Driver(
+        cast("NodeCore", core),
+        clock=time,
+        carry_out=carry_out,
+        flush_links=lambda: core.said.append("write"),
+    )
+    core.effects = ["bad", "good"]
+    driver.turn_now()
+    assert core.said[-3:] == ["do bad", "do good", "write"]
+    driver.close()
+
+
+async def test_a_turn_that_fails_carries_out_what_is_settled_and_is_tried_again() -> (
+    None
+):
+    core, time = Core(), Time()
+
+    def flush(*, now: float) -> None:
+        raise ValueError(now)
+
+    core.flush = flush  # type: ignore[method-assign]
+    core.effects, core.deadline = ["settled"], time.now
+    driver = driver_of(core, time)
+    driver.turn_now()
+    assert core.said[-2:] == ["do settled", "write"]
+    del core.flush
+    assert driver._timer is not None
+    assert driver._timer.when() - asyncio.get_running_loop().time() > AFTER_FAILURE_S / 2
+    time.now += 1.0
+    await eventually_async(lambda: driver.turns == 2)
+    driver.close()
