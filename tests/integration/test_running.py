@@ -15,8 +15,10 @@ from mreza import (
     MeshNetwork,
     NotRunning,
     SecurityConfig,
+    StateError,
 )
 from mreza.ids import boot_of
+from mreza.planes.effects import RaiseEpoch
 from tests.support.eventually import eventually_async
 from tests.support.leaks import no_leaks_async
 from tests.support.processes import free_port
@@ -63,3 +65,25 @@ async def test_of_two_copies_alone_in_a_mesh_the_later_one_stops(
 
 def uptime_s(mesh: MeshNetwork) -> float:
     return mesh._node.now - mesh._node.core.control.started_at
+
+
+async def test_a_boot_counter_that_cannot_be_written_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mreza.node.running.RAISE_AGAIN_S", 0.05)
+    async with MeshNetwork(name="a") as mesh:
+        node = mesh._node
+        first, full = boot_of(node.core.epoch), True
+        next_boot = node.state.next_boot
+
+        def write(at_least: int = 0) -> int:
+            if full:
+                raise StateError("cannot write boot: No space left on device")
+            return next_boot(at_least=at_least)
+
+        monkeypatch.setattr(node.state, "next_boot", write)
+        node._carry_out(RaiseEpoch(first + 5))
+        await asyncio.sleep(0.2)
+        assert boot_of(node.core.epoch) == first
+        full = False
+        await eventually_async(lambda: boot_of(node.core.epoch) == first + 5)

@@ -19,7 +19,7 @@ from mreza import __version__
 from mreza.address import DEFAULT_PORT, Address
 from mreza.balancing.balancer import Balancer
 from mreza.config.mesh import MeshConfig
-from mreza.errors import NotRunning
+from mreza.errors import NotRunning, StateError
 from mreza.events import Event, HandlerFailed
 from mreza.ids import MeshId, NodeId
 from mreza.io.clock import SystemClock
@@ -57,6 +57,8 @@ from mreza.wire.link import PROTOCOL_VERSION, Hello
 
 FAREWELL_S = 0.1
 "How long a signed farewell gets to leave the send queues before the links close."
+RAISE_AGAIN_S = 1.0
+"How often a boot counter that could not be written is tried again."
 _log = Log("mreza")
 
 
@@ -79,6 +81,7 @@ class RunningNode:
         self.hub = EventHub()
         self.listen_addresses: tuple[Address, ...] = ()
         self._advertised: tuple[str, ...] = ()
+        self._raise_again: asyncio.TimerHandle | None = None
         self._stopped = stopped
         self._started_at = clock.monotonic()
         self._log = _log.bind(me=state.name)
@@ -189,6 +192,8 @@ class RunningNode:
         await self.discovery.close()
         await self.links.close(timeout_s=timeout_s)
         self.driver.close()
+        if self._raise_again is not None:
+            self._raise_again.cancel()
         self.program.close(NotRunning("the node was closed while this call was in flight"))
         await self.inbox.close()
         await self.work.close()
@@ -253,8 +258,19 @@ class RunningNode:
 
     def _raise_epoch(self, boot: int) -> None:
         """The counter is on disk before the epoch is used; then everybody is greeted again."""
-        self.core.epoch_raised(self.state.next_boot(at_least=boot), now=self.now)
-        self._tell_siblings()
+        try:
+            boot = self.state.next_boot(at_least=boot)
+        except StateError as error:
+            # Without it nobody takes us for who we are: until the disk has room, or we are closed.
+            self._log.error("epoch_not_raised", error=str(error))
+            again = asyncio.get_running_loop().call_later(RAISE_AGAIN_S, self._raise_epoch, boot)
+            self._raise_again = again
+            return
+        self.core.epoch_raised(boot, now=self.now)
+        try:
+            self._tell_siblings()
+        except StateError as error:
+            self._log.warning("siblings_not_told", error=str(error))
         self.links.renew("this node raised its epoch")
         self.discovery.hello_changed(self._hello())
         self.driver.wake()

@@ -9,6 +9,7 @@ nodes/NAME/lock, control.sock     held, and open, while it runs
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 from pathlib import Path
@@ -129,9 +130,13 @@ class NodeState:
     def close(self) -> None:
         """Stop being listed as running, and let another process use the folder."""
         if self._lock.held:
-            if self._listening is not None:
-                write_listening(self.directory, self._listening.ended())
-            self._lock.release()
+            try:
+                if self._listening is not None:
+                    # On a full disk the old file stays; its process is gone, and readers see that.
+                    with contextlib.suppress(StateError):
+                        write_listening(self.directory, self._listening.ended())
+            finally:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -290,3 +290,18 @@ def test_a_node_whose_certificate_has_expired_may_join_again_under_its_name(tmp_
         start(tmp_path / "two", "b", wall=much_later)
     with begin_join(tmp_path / "two", "b", token, wall=much_later) as joining:
         assert joining.name == "b"
+
+
+def test_a_full_disk_does_not_keep_the_folder_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = start(tmp_path)
+    one.write_listen(("127.0.0.1:1",), epoch=1)
+
+    def full(*_: object, **__: object) -> None:
+        raise StateError("cannot write: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mreza.node.listening.write_atomic", full)
+        one.close()
+    start(tmp_path).close()
