@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import msgspec
@@ -55,7 +56,8 @@ def test_a_failure_is_told(arguments: Any, status: Status, kind: str) -> None:
     assert (frame, told.status, told.failure.type_name) == (Kind.FAILURE, status, kind)
 
 
-def test_a_program_without_a_file_cannot_be_found() -> None:
+def test_a_program_without_a_file_cannot_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "__mp_main__", raising=False)
     ((_, body),) = done("double", 1, module="__main__")
     assert "the program has no file" in TELL_FAILURE.decode(body).failure.message
 
