@@ -11,10 +11,12 @@ from collections import deque
 
 import msgspec
 
-from mreza.balancing.circuit_breaker import CircuitBreaker
+from mreza.balancing.circuit_breaker import REQUESTS_MAX, CircuitBreaker
 from mreza.balancing.latency import PeakLatency
+from mreza.balancing.overload import fill_limit
 from mreza.errors import ConfigError
 from mreza.ids import NodeId
+from mreza.qos import Priority
 
 NodeKey = NodeId | str
 "A member's id or, for a balancer that works alone, any name."
@@ -27,6 +29,9 @@ MEMORY_MAX = 0.95
 "Share of memory in use above which a node is about to swap; below, memory says little about load."
 LOOP_LAG_MAX_S = 0.5
 "An event loop later than this is blocked: the watchdog's limit."
+STRAIN_MAX_AGE_S = 1.0
+"""Figures of CPU, memory and event loop are believed as long. A node that gets no work because of
+them sends no answers, and so no newer figures: it would be idle all the while."""
 LOAD_MAX_AGE_S = 5.0
 "See `LoadBalancerConfig.load_max_age_s`."
 GHOSTS_MAX = 64
@@ -45,7 +50,7 @@ class NodeLoad(msgspec.Struct, frozen=True):
     in_flight: int = 0
     "Requests that it works on or that wait there."
     capacity: int = CAPACITY_DEFAULT
-    "Requests it can hold."
+    "Requests it can hold without letting one wait for long."
     cpu: float | None = None
     "Share of all its cores in use, 0 to 1; None: not known."
     memory: float | None = None
@@ -54,12 +59,18 @@ class NodeLoad(msgspec.Struct, frozen=True):
     "How late its event loop is; None: not known."
     name: str = ""
     "A label for reports."
+    room: int | None = None
+    "Requests it can hold at all; None: its capacity."
 
     def __post_init__(self) -> None:
         if self.in_flight < 0:
             raise ConfigError(f"in_flight of {self.label} is {self.in_flight}: must be 0 or more")
         if self.capacity < 1:
             raise ConfigError(f"capacity of {self.label} is {self.capacity}: must be 1 or more")
+        if self.room is not None and self.room < self.capacity:
+            raise ConfigError(
+                f"room of {self.label} is {self.room}: must be {self.capacity} (capacity) or more"
+            )
         for what, share in (("cpu", self.cpu), ("memory", self.memory)):
             if share is not None and not 0.0 <= share <= 1.0:
                 raise ConfigError(f"{what} of {self.label} is {share}: must be from 0 to 1")
@@ -138,16 +149,23 @@ class Host:
             return self.ours
         return self.ours + self._others * self._trust(now)
 
-    def fill(self, now: float) -> float:
-        """Share of its room for requests that is taken."""
-        return self.in_flight(now) / self.reported.capacity
+    def room_for(self, priority: int, *, threshold: float) -> float:
+        """Requests up to which it takes work of this priority, if all are above the threshold.
+
+        LOW is not worth making others wait; the rest is taken until hardly any room is left.
+        """
+        limit = fill_limit(priority, threshold=threshold)
+        told = self.reported
+        if priority <= Priority.LOW or told.room is None:
+            return limit * told.capacity
+        return limit * told.room
 
     def is_above(self, threshold: float, now: float) -> bool:
         """Busier than it should be: it gets no new work while others are not."""
         told = self.reported
         if self.in_flight(now) > threshold * told.capacity:
             return True
-        return self.is_strained(threshold) and self._trust(now) > 0.0
+        return now - self._reported_at < STRAIN_MAX_AGE_S and self.is_strained(threshold)
 
     def is_strained(self, threshold: float) -> bool:
         """CPU, memory or event loop, as it said, are short."""
@@ -211,7 +229,22 @@ class Endpoint:
 
     def is_above(self, threshold: float, now: float) -> bool:
         """It has too much to do, by its host's figures or its own word."""
-        return now < self.busy_until or self.host.is_above(threshold, now)
+        return (
+            now < self.busy_until
+            or self.pending >= REQUESTS_MAX
+            or self.host.is_above(threshold, now)
+        )
+
+    def takes(self, priority: int, threshold: float, now: float) -> bool:
+        """Whether it has room for work of this priority, though all are above the threshold."""
+        if self.pending >= REQUESTS_MAX:
+            return False
+        if now < self.busy_until:
+            return priority >= Priority.CRITICAL
+        # A node that never said how much it can hold is asked itself.
+        host = self.host
+        room = host.room_for(priority, threshold=threshold)
+        return not host.known or host.in_flight(now) <= room
 
     def burden(self, now: float) -> float:
         """Requests in flight for its capacity, the next one included: what strategies compare."""

@@ -153,10 +153,9 @@ class Pool:
             choice.panic = True
             self.panics += 1
         threshold = self._threshold
-        able = [e for e in healthy if e.pending < REQUESTS_MAX and not e.is_above(threshold, now)]
+        able = [e for e in healthy if not e.is_above(threshold, now)]
         if not able:
-            limit = fill_limit(priority, threshold=threshold)
-            able = [e for e in healthy if e.pending < REQUESTS_MAX and _fill(e, now) <= limit]
+            able = [e for e in healthy if e.takes(priority, threshold, now)]
         if len(able) < len(endpoints):
             passed = (e for e in endpoints if e not in able)
             choice.passed_over = tuple(
@@ -176,30 +175,23 @@ class Pool:
         return next((endpoint for endpoint in able if endpoint.node == target), None)
 
     def _overloaded(self, endpoints: Sequence[Endpoint], priority: int, now: float) -> Overloaded:
-        limit = fill_limit(priority, threshold=self._threshold)
         wait_s = min(
             max(
                 endpoint.busy_until - now,
                 retry_after_s(
                     in_flight=endpoint.host.in_flight(now),
-                    room=limit * endpoint.host.reported.capacity,
+                    room=endpoint.host.room_for(priority, threshold=self._threshold),
                     latency_s=endpoint.host.latency_s,
                 ),
             )
             for endpoint in endpoints
         )
+        limit = fill_limit(priority, threshold=self._threshold)
         what = f"process {self.process!r}" if self.process else "this work"
         nodes = f"all {len(endpoints)} nodes for {what}"
         return Overloaded(
             f"{nodes} are above {limit:.0%}, the limit of its priority", retry_after_s=wait_s
         )
-
-
-def _fill(endpoint: Endpoint, now: float) -> float:
-    """Share of its room taken; a node that never said how much room it has is asked itself."""
-    if now < endpoint.busy_until:
-        return 1.0
-    return endpoint.host.fill(now) if endpoint.host.known else 0.0
 
 
 def _trouble(endpoint: Endpoint, now: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mreza.balancing.balancer import Balancer
+from mreza.balancing.endpoint import NodeLoad
 from mreza.balancing.lease import Lease
 from mreza.config.load_balancer import Strategy, strategy_of
 from mreza.config.mesh import MeshConfig
@@ -31,7 +32,7 @@ from mreza.planes.call import Attempt, Call, check_call, failure_in, refusal_err
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CallProgress, CancelRequest, Resolve
 from mreza.processes.handlers import Registry, idempotent_offer
-from mreza.wire.packet import Failure, Request, Response, Status
+from mreza.wire.packet import Failure, Load, Request, Response, Status
 
 LOSSES_MAX = 3
 "Work that so many workers did not survive is not given to another: it may be what kills them."
@@ -72,6 +73,7 @@ class Calls:
         self._registry = registry
         self.balancer = balancer
         self._waiting_limit = config.messaging.outbox_bytes
+        self._inbox = config.processes.inbox_requests
         self._effects = effects
         self._calls: dict[int, Call] = {}
         self._attempts: dict[int, Attempt] = {}
@@ -145,10 +147,11 @@ class Calls:
         elif response.status == Status.OK:
             if attempt.lease is not None:
                 attempt.lease.succeeded(now - attempt.sent_at, now=now)
+            self._learn(source, response.load, now)
             self._withdraw_but(attempt)
             self._resolve(call, attempt, result=response.payload)
         elif _is_out(attempt):
-            self._refused(attempt, response.status, failure_in(response), now)
+            self._refused(attempt, response.status, failure_in(response), response.load, now)
 
     def not_sent(self, request_id: int, error: Exception, *, now: float) -> None:
         """The data plane did not take a request (its outbox is full): it was never sent."""
@@ -289,6 +292,21 @@ class Calls:
         call.rival = call.current
         self._send(call, lease.node, lease, now)  # type: ignore[arg-type]  # one of the candidates
 
+    def _learn(self, node: NodeId, load: Load | None, now: float) -> None:
+        """Tell the balancer how busy a node says it is."""
+        if load is not None:
+            figures = NodeLoad(
+                node,
+                in_flight=load.in_flight,
+                capacity=load.capacity,
+                cpu=None if load.cpu is None else load.cpu / 1000,
+                memory=None if load.memory is None else load.memory / 1000,
+                loop_lag_s=None if load.loop_lag_us is None else load.loop_lag_us / 1e6,
+                # We take the inbox of others to be as long as ours.
+                room=load.capacity + self._inbox,
+            )
+            self.balancer.update(figures, now=now)
+
     def _choose(self, call: Call, now: float) -> tuple[NodeId, Lease | None] | None:
         if call.to_handler:
             node = call.node
@@ -339,7 +357,9 @@ class Calls:
             return True
         return node in self._offering(idempotent_offer(call.process))
 
-    def _refused(self, attempt: Attempt, status: int, failure: Failure, now: float) -> None:
+    def _refused(
+        self, attempt: Attempt, status: int, failure: Failure, load: Load | None, now: float
+    ) -> None:
         """The worker answered, and it was not a result."""
         call = attempt.call
         if status == Status.LOST:
@@ -347,7 +367,9 @@ class Calls:
             self._lost(attempt, text, now, gone=False)
             return
         error = refusal_error(status, failure, attempt.node, call)
-        if self._ended(attempt, error, now, final=status == Status.FAILED):
+        goes_on = self._ended(attempt, error, now, final=status == Status.FAILED)
+        self._learn(attempt.node, load, now)
+        if goes_on:
             return
         waits_for_it = call.to_handler or call.node is not None
         if status == Status.CLOSING:

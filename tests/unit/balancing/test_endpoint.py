@@ -15,6 +15,7 @@ from mreza.balancing.endpoint import (
 )
 from mreza.errors import ConfigError
 from mreza.ids import NodeId
+from mreza.qos import Priority
 from tests.support.balancing import endpoint, give
 
 A = NodeId(b"a" * 16)
@@ -39,6 +40,7 @@ def test_a_label_is_the_name_or_the_id() -> None:
         ({"in_flight": -1}, "in_flight of a is -1"),
         ({"capacity": 0}, "capacity of a is 0"),
         ({"cpu": 1.5}, "cpu of a is 1.5"),
+        ({"capacity": 10, "room": 9}, "room of a is 9"),
         ({"memory": -0.1}, "memory of a is -0.1"),
         ({"loop_lag_s": -1.0}, "loop_lag_s of a is -1"),
     ],
@@ -79,8 +81,8 @@ def test_what_others_have_there_is_believed_less_as_the_report_ages() -> None:
     assert one.host.in_flight(100.0) == 9
     assert one.host.in_flight(102.0) == 5
     assert one.host.in_flight(104.0) == 1
-    assert one.host.is_above(0.8, 102.0), "CPU"
-    assert not one.host.is_above(0.8, 104.0)
+    assert one.host.is_above(0.8, 100.9), "CPU"
+    assert not one.host.is_above(0.8, 101.0), "it may be idle by now, and silent as it gets no work"
     assert one.host.figures(104.0) == NodeLoad("a", in_flight=1, capacity=10)
     assert one.host.age_s(104.0) == 4.0
     assert Host("b").age_s(1.0) is None
@@ -125,3 +127,13 @@ def test_doubt_takes_a_node_out_of_the_healthy() -> None:
     assert one.is_healthy(0.0)
     one.host.doubt = "suspect"
     assert not one.is_healthy(0.0)
+
+
+def test_low_is_taken_by_capacity_and_the_rest_by_room() -> None:
+    host = Host("a")
+    host.report(NodeLoad("a", capacity=10, room=1010), now=0.0)
+    rooms = [host.room_for(priority, threshold=0.8) for priority in Priority]
+    assert rooms == pytest.approx([8, 875.3, 942.7, 1010], abs=0.1)
+    host.report(NodeLoad("a", capacity=10), now=0.0)
+    rooms = [host.room_for(priority, threshold=0.8) for priority in Priority]
+    assert rooms == pytest.approx([8, 8.67, 9.33, 10], abs=0.01)

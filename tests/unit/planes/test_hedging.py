@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from mreza.balancing.endpoint import NodeLoad
 from mreza.balancing.hedging import SAMPLES_MIN
 from mreza.config.load_balancer import LoadBalancerConfig
 from mreza.errors import ConfigError, DeadlineExceeded, Overloaded, WorkerLost
 from mreza.planes.service import SendRequest
 from mreza.qos import Priority
-from mreza.wire.packet import Status
-from tests.support.service_bench import NAME, A, B, Bench, C
+from mreza.wire.packet import Load, Response, Status
+from tests.support.service_bench import NAME, A, B, Bench, C, raw
 
 
 @pytest.fixture
@@ -197,3 +198,20 @@ def test_when_the_budget_is_spent_an_overloaded_worker_ends_the_call(bench: Benc
     assert isinstance(error, Overloaded)
     assert error.retry_after_s == 0.7
     assert bench.sent() == []
+
+
+def test_what_a_worker_says_of_its_load_counts(bench: Bench) -> None:
+    bench.call()
+    sent = bench.one_sent()
+    load = Load(in_flight=70, capacity=80, cpu=250, memory=400, loop_lag_us=1500)
+    bench.responses(A, Response(sent.request.id, Status.OK, raw(1), load))
+    told = bench.plane.balancer.load_of(A)
+    assert told == NodeLoad(
+        A, in_flight=70, capacity=80, cpu=0.25, memory=0.4, loop_lag_s=0.0015, room=80 + 1024
+    )
+    assert {bench.call() and NAME[bench.one_sent().destination] for _ in range(4)} == {"b", "c"}
+    bench.call(node=A)
+    refused = bench.one_sent()
+    busy = Response(refused.request.id, Status.FAILED, raw(None), Load(75, 80))
+    bench.responses(A, busy)
+    assert bench.plane.balancer.load_of(A).in_flight == 75
