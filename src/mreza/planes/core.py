@@ -118,6 +118,7 @@ class NodeCore:
             offering=self.control.offering,
             path_to=self.control.path_to,
             config=config,
+            rng=rng,
             stream_epoch=self.epoch,
             role_of=self.control.role_of,
         )
