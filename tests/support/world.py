@@ -78,6 +78,8 @@ class SimNode:
         "(source, stream epoch, priority, sequence, place, payload) of every DATA message."
         self.served: list[tuple[str, int]] = []
         "(process, request id) of every run of a process."
+        self.cancelled: list[int] = []
+        "Runs that nobody waits for. Handlers here take no notice and end when they do."
         self.outcomes: dict[int, Resolve] = {}
         self.controls: list[InboundControl] = []
         self.events: list[Event] = []
@@ -378,8 +380,8 @@ class World:
             case Resolve():
                 assert effect.call_id not in node.outcomes, "a call was resolved twice"
                 node.outcomes[effect.call_id] = effect
-            case CancelHandler():
-                pass
+            case CancelHandler(run_id):
+                node.cancelled.append(run_id)
             case _:
                 pass
 

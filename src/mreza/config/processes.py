@@ -23,6 +23,10 @@ class ProcessesConfig(Config):
     inbox_requests: Count = 1024
     """Requests waiting for one process; beyond, the answer is Overloaded.
     Default: a second at 1,000/s."""
+    wait_s: Seconds = 10.0
+    """Seconds that a request may wait here for its turn. As many as will be served in that time are
+    a node's capacity: callers look elsewhere when its threshold is reached, and hear Overloaded
+    when all nodes are above. Default: a third of the time that a call waits by default."""
     threads: Count = Field(default_factory=_default_threads)
     """Threads for plain functions, all processes together.
     Default: min(32, CPUs + 4), as in `concurrent.futures`."""

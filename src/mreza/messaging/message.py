@@ -32,6 +32,10 @@ class Message:
     "DATA: a node's id or name. PROCESS: None leaves the choice to the balancer."
     key: str | None = None
     "Messages of one key belong together; strategies that hash look at it."
+    idempotency_key: str = ""
+    """PROCESS: a worker that has done work under this key answers again without doing it again.
+    It remembers for ten minutes (`ProcessesConfig.remember_s`); others know nothing of it, so give
+    `destination` or, with a strategy that hashes, leave `key` out: this one is taken for it."""
     delivery: Delivery = Delivery.AT_LEAST_ONCE
     timeout_s: float | None = None
     "None: `MessagingConfig.timeout_s`."

@@ -30,7 +30,8 @@ REQUEST_BOUND_FACTOR = 2
 "Requests may wait up to this many times the bound: data held up by a slow handler stops no call."
 RESPONSE_BOUND_FACTOR = 3
 "Responses may wait longer still: the work for them is done already."
-CONTROLS_MAX = 64
+CONTROLS_MAX = 512
+"Small facts that wait for one turn: a program may cancel hundreds of calls at once."
 PRIORITIES = 4
 _BATCH_LIMIT = BODY_MAX - HEADER_BYTES
 

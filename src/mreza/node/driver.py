@@ -15,6 +15,8 @@ from mreza.planes.core import NodeCore
 
 WATCH_CLOCKS_S = 5.0
 "How often the two clocks are compared: a jump found later than this has already done its harm."
+MEASURE_S = 1.0
+"How often the load is measured, at most."
 TIMER_SLACK_S = 0.0005
 AFTER_FAILURE_S = 0.1
 "A turn that raised is tried again no sooner by itself: a loop of failures would stop all else."
@@ -32,27 +34,36 @@ class Driver:
         clock: Clock,
         carry_out: Callable[[Any], None],
         flush_links: Callable[[], None],
+        measure: Callable[[float], None] | None = None,
     ) -> None:
+        """`measure` is told how late the loop was at worst since it was called last."""
         self._core = core
         self._clock = clock
         self._carry_out = carry_out
         self._flush_links = flush_links
+        self._measure = measure
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._scheduled = False
         self._closed = False
         self._clocks_due = 0.0
+        self._measure_due = 0.0
+        self._wanted_at = 0.0
+        "When the scheduled turn should have been: what it is late by, the loop is."
+        self._lag_s = 0.0
         self.turns = 0
 
     def wake(self) -> None:
         """Something happened: have a turn at the end of this loop iteration."""
         if not self._scheduled and not self._closed:
             self._scheduled = True
+            self._wanted_at = self._clock.monotonic()
             self._loop.call_soon(self._turn)
 
     def turn_now(self) -> None:
         """Have the turn at once, for the last words before closing."""
+        self._wanted_at = self._clock.monotonic()
         self._turn()
 
     def close(self) -> None:
@@ -69,7 +80,12 @@ class Driver:
         self.turns += 1
         core, now = self._core, self._clock.monotonic()
         not_before = 0.0
+        self._lag_s = max(self._lag_s, now - self._wanted_at)
         try:
+            if now >= self._measure_due and self._measure is not None:
+                self._measure_due = now + MEASURE_S
+                self._measure(self._lag_s)
+                self._lag_s = 0.0
             if now >= self._clocks_due:
                 self._clocks_due = now + WATCH_CLOCKS_S
                 core.clocks(now=now, wall=self._clock.wall())
@@ -103,3 +119,5 @@ class Driver:
     def _timer_fired(self) -> None:
         self._timer = None
         self.wake()
+        # A turn that somebody asked for before is not later for this.
+        self._wanted_at = min(self._wanted_at, self._timer_at + TIMER_SLACK_S)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -99,6 +106,13 @@ class MeshNetwork:
         """Tell the whole mesh, signed, that this node leaves on purpose; then close."""
         await self._node.leave(reason)
         await self.close()
+
+    async def finish_work(self, timeout_s: float = 30.0) -> int:
+        """Take no more work and wait for what runs; how many handlers run even then.
+
+        Calls that wait here go to other nodes. The rest of the node goes on; `leave` or `close` it.
+        """
+        return await self._node.finish_work(timeout_s)
 
     async def wait_closed(self) -> None:
         """Wait until the node is closed, by `close` or by itself (see `closed_error`)."""
@@ -211,8 +225,9 @@ class MeshNetwork:
     def on_message(self, handler: Handler) -> Handler:
         """Call this function for every message to this node; it replaces the one before.
 
-        An `async def` is awaited, one message after another; a plain function runs on the event
-        loop and must return quickly. What it returns is the `result` of a sender's receipt.
+        An `async def` is awaited; a plain function runs on the event loop and must return quickly.
+        Messages of plain `send` are handled one after another, in order; those whose sender waits
+        for a receipt may overlap. What the handler returns is the `result` of that receipt.
         """
         self._life.register(lambda node: node.program.set_message_handler(handler))
         return handler
@@ -227,8 +242,15 @@ class MeshNetwork:
         executor: str | None = None,
         idempotent: bool = False,
         timeout_s: float | None = None,
+        roles: Sequence[str] = (),
     ) -> Callable[[Handler], Handler]:
-        """Offer work: `async def` runs on the event loop, a plain `def` in a thread."""
+        """Offer work: `async def` runs on the event loop, a plain `def` in a thread.
+
+        `executor="process"` runs a plain function, found at the top level of its module, in a pool
+        process of this machine: it may use a whole CPU, and is killed when its call is cancelled or
+        too late. If it kills its process (by a crash, say), callers see `WorkerLost`.
+        `roles`: only nodes whose certificate has one of these offer it.
+        """
 
         def decorate(handler: Handler) -> Handler:
             spec = ProcessSpec(
@@ -238,6 +260,7 @@ class MeshNetwork:
                 executor=executor,  # type: ignore[arg-type]  # checked there, in a user's words
                 idempotent=idempotent,
                 timeout_s=timeout_s,
+                roles=roles,  # type: ignore[arg-type]  # checked and made a tuple there
             )
             self._life.register(lambda node: node.program.register_process(spec))
             return handler
@@ -257,9 +280,15 @@ class MeshNetwork:
         priority: Priority = Priority.NORMAL,
         node: Node | None = None,
         key: str | None = None,
+        idempotency_key: str = "",
+        on_progress: Callable[[Any], None] | None = None,
         result_type: Any = Any,
     ) -> Any:
         """Have a process run on some node that offers it (or on `node`) and return its result.
+
+        `on_progress` is called, on the event loop, with what the handler gives `context.progress`.
+        A worker that has done work under this `idempotency_key` answers again without doing it
+        again (see `Message`). Cancelling the call cancels its handler.
 
         Raises as `send_message` does.
         """
@@ -270,6 +299,8 @@ class MeshNetwork:
             priority=priority,
             node=node,
             key=key,
+            idempotency_key=idempotency_key,
+            on_progress=on_progress,
             result_type=result_type,
         )
         return done.result
@@ -283,11 +314,20 @@ class MeshNetwork:
         priority: Priority = Priority.NORMAL,
         node: Node | None = None,
         key: str | None = None,
+        idempotency_key: str = "",
+        on_progress: Callable[[Any], None] | None = None,
         result_type: Any = Any,
     ) -> CallResult:
         """As `call`, and tell who did it, how long it took and at which attempt."""
         outcome = await self._node.program.call(
-            name, payload, node=node, timeout_s=timeout_s, priority=priority, key=key
+            name,
+            payload,
+            node=node,
+            timeout_s=timeout_s,
+            priority=priority,
+            key=key,
+            idempotency_key=idempotency_key,
+            on_progress=on_progress,
         )
         return outcome.call_result(result_type)
 

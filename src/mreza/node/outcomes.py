@@ -12,9 +12,14 @@ from mreza.clock import Clock
 from mreza.errors import MeshError, PayloadError
 from mreza.ids import MessageId, NodeId
 from mreza.messaging.message import Receipt
+from mreza.node.logs import Log
 from mreza.node.remote_errors import remote_error
 from mreza.node.views import CallResult
-from mreza.planes.effects import Resolve
+from mreza.planes.effects import CallProgress, Resolve
+
+OnProgress = Callable[[Any], None]
+"Called on the event loop with what the handler gave to `context.progress`."
+_log = Log("mreza")
 
 
 class Outcome:
@@ -59,15 +64,18 @@ class Waiting:
         self._clock = clock
         self._cancel = cancel
         self._futures: dict[int, asyncio.Future[Resolve]] = {}
+        self._listeners: dict[int, OnProgress] = {}
 
     def __len__(self) -> int:
         return len(self._futures)
 
-    async def outcome(self, call_id: int) -> Outcome:
-        """Wait for one call; cancelling this cancels the call."""
+    async def outcome(self, call_id: int, on_progress: OnProgress | None = None) -> Outcome:
+        """Wait for one call; cancelling this cancels the call, wherever it runs."""
         started = self._clock.monotonic()
         future: asyncio.Future[Resolve] = asyncio.get_running_loop().create_future()
         self._futures[call_id] = future
+        if on_progress is not None:
+            self._listeners[call_id] = on_progress
         try:
             resolve = await future
         except asyncio.CancelledError:
@@ -75,6 +83,7 @@ class Waiting:
             raise
         finally:
             self._futures.pop(call_id, None)
+            self._listeners.pop(call_id, None)
         if resolve.error is not None:
             raise resolve.error
         if resolve.failure is not None:
@@ -88,6 +97,16 @@ class Waiting:
         future = self._futures.get(effect.call_id)
         if future is not None and not future.done():
             future.set_result(effect)
+
+    def progressed(self, effect: CallProgress) -> None:
+        """A worker tells how far a call is."""
+        listener = self._listeners.get(effect.call_id)
+        if listener is None:
+            return
+        try:
+            listener(msgspec.msgpack.decode(effect.value))
+        except Exception:  # noqa: BLE001 - what a program does with it must not end the turn
+            _log.warning("on_progress_failed", call=effect.call_id, exc_info=True)
 
     def fail_all(self, error: Exception) -> None:
         """The node closes: nobody waits for ever."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from mreza.clock import Clock
@@ -13,7 +14,7 @@ from mreza.messaging.message import Message, Receipt
 from mreza.messaging.payload import encode_payload
 from mreza.node.driver import Driver
 from mreza.node.inbox import Inbox, MessageHandler
-from mreza.node.outcomes import Outcome, Waiting
+from mreza.node.outcomes import OnProgress, Outcome, Waiting
 from mreza.node.probes import Probes
 from mreza.node.views import TraceHop
 from mreza.planes.core import NodeCore
@@ -92,6 +93,14 @@ class Program:
                 f"{timeout_s:g} s; is the receiver reachable, and does it keep up?"
             ) from None
 
+    async def emptied(self, timeout_s: float) -> None:
+        """Wait until all that was sent has arrived, so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._data.waiting():
+                    self._room.clear()
+                    await self._room.wait()
+
     async def send_message(self, message: Message) -> Receipt:
         """Send it and wait until its handler has returned."""
         to_handler = message.type is MessageType.DATA
@@ -103,6 +112,7 @@ class Program:
             priority=message.priority,
             key=message.key,
             headers=dict(message.headers),
+            idempotency_key=message.idempotency_key,
             to_handler=to_handler,
         )
         return outcome.receipt()
@@ -123,6 +133,8 @@ class Program:
         priority: Priority,
         key: str | None = None,
         headers: dict[str, str] | None = None,
+        idempotency_key: str = "",
+        on_progress: OnProgress | None = None,
         to_handler: bool = False,
     ) -> Outcome:
         """Have `process` run somewhere, or `node`'s message handler, and wait for the outcome."""
@@ -136,11 +148,13 @@ class Program:
             priority=priority,
             key=key,
             headers=headers,
+            idempotency_key=idempotency_key,
+            progress=on_progress is not None,
             target_is_handler=to_handler,
             now=self._clock.monotonic(),
         )
         self._driver.wake()
-        return await self.waiting.outcome(call_id)
+        return await self.waiting.outcome(call_id, on_progress)
 
     def register_process(self, spec: ProcessSpec) -> None:
         """Offer this work; the mesh hears of it."""

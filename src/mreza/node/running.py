@@ -31,6 +31,7 @@ from mreza.node.event_hub import EventHub
 from mreza.node.inbox import Inbox
 from mreza.node.link_news import LinkNews
 from mreza.node.links import Links
+from mreza.node.load_meter import LoadMeter
 from mreza.node.logs import Log
 from mreza.node.observer import Observer
 from mreza.node.program import Program
@@ -40,6 +41,7 @@ from mreza.planes.core import NodeCore
 from mreza.planes.effects import (
     AddressesLearned,
     Announce,
+    CallProgress,
     CancelHandler,
     CloseLink,
     InboundControl,
@@ -55,6 +57,8 @@ from mreza.qos import Priority
 from mreza.wire.join import JOIN_PROCESS
 from mreza.wire.link import PROTOCOL_VERSION, Hello
 
+ANSWERS_S = 2.0
+"How long the last answers of a node that finishes its work get to arrive."
 FAREWELL_S = 0.1
 "How long a signed farewell gets to leave the send queues before the links close."
 RAISE_AGAIN_S = 1.0
@@ -86,7 +90,11 @@ class RunningNode:
         self._started_at = clock.monotonic()
         self._log = _log.bind(me=state.name)
         self.driver = Driver(
-            core, clock=clock, carry_out=self._carry_out, flush_links=self._flush_links
+            core,
+            clock=clock,
+            carry_out=self._carry_out,
+            flush_links=self._flush_links,
+            measure=LoadMeter(core.service.measured).measure,
         )
         self.inbox = Inbox(
             consumed=self._consumed, failed=self._handler_failed, dropped=self._no_handler
@@ -98,6 +106,7 @@ class RunningNode:
             core,
             inbox=self.inbox,
             threads=config.processes.threads,
+            pool_processes=config.processes.pool_processes,
             clock=clock,
             wake=self.driver.wake,
         )
@@ -188,6 +197,7 @@ class RunningNode:
 
     async def close(self, *, timeout_s: float) -> None:
         """Send what waits, say goodbye, end every task; returns within `timeout_s` or so."""
+        self.core.retire(now=self.now)
         self.driver.turn_now()
         await self.discovery.close()
         await self.links.close(timeout_s=timeout_s)
@@ -199,6 +209,15 @@ class RunningNode:
         await self.work.close()
         self.hub.close()
         self.state.close()
+
+    async def finish_work(self, timeout_s: float) -> int:
+        """Take no more work and let what runs end; how many handlers run even then."""
+        self.core.retire(now=self.now)
+        self.driver.wake()
+        left = await self.work.idle(timeout_s)
+        # A farewell would overtake the last answers, and make lost work of what was done.
+        await self.program.emptied(ANSWERS_S)
+        return left
 
     async def leave(self, reason: str) -> None:
         """Say farewell to the whole mesh and give it a moment to spread."""
@@ -240,6 +259,8 @@ class RunningNode:
                 self.work.run(effect)
             case Resolve():
                 self.program.waiting.resolve(effect)
+            case CallProgress():
+                self.program.waiting.progressed(effect)
             case InboundControl():
                 self.program.probes.answered(effect.source, effect.control)
             case CancelHandler(run_id):

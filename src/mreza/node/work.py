@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
+
+import msgspec
 
 from mreza.clock import Clock
 from mreza.errors import NoSuchProcess
@@ -33,6 +37,7 @@ class Work:
         *,
         inbox: Inbox,
         threads: int,
+        pool_processes: int = 1,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
@@ -40,7 +45,14 @@ class Work:
         self._inbox = inbox
         self._clock = clock
         self._wake = wake
-        self._runner = HandlerRunner(threads=threads, finished=self._finished, failed=self._failed)
+        self._runner = HandlerRunner(
+            threads=threads,
+            pool_processes=pool_processes,
+            finished=self._finished,
+            failed=self._failed,
+            progress=self._progress,
+        )
+        self._idle = asyncio.Event()
 
     @property
     def running(self) -> int:
@@ -71,12 +83,22 @@ class Work:
             message_id=MessageId(effect.source, epoch, priority, sequence, place),
             headers=headers,
             key=request.key,
+            idempotency_key=request.idempotency_key,
         )
-        self._runner.start(effect.run_id, spec, request.payload, context)
+        self._runner.start(effect.run_id, spec, request.payload, context, progress=request.progress)
 
     def cancel(self, run_id: int) -> None:
         """Nobody waits for this run any more."""
         self._runner.cancel(run_id)
+
+    async def idle(self, timeout_s: float) -> int:
+        """Wait until no handler runs, so long at most; how many run even then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.running:
+                    self._idle.clear()
+                    await self._idle.wait()
+        return self.running
 
     async def close(self) -> None:
         """Cancel all handlers; one that does not end in time is left to its thread."""
@@ -90,6 +112,12 @@ class Work:
         self._core.service.finished(
             run_id, result=result, failure=failure, status=status, now=self._clock.monotonic()
         )
+        self._wake()
+        if not self.running:
+            self._idle.set()
+
+    def _progress(self, run_id: int, value: msgspec.Raw) -> None:
+        self._core.service.progress(run_id, value, now=self._clock.monotonic())
         self._wake()
 
     def _failed(self, run_id: int, error: BaseException) -> None:

@@ -174,8 +174,14 @@ class NodeCore:
 
     def offers_changed(self, *, now: float) -> None:
         """Handlers were registered or removed: the introduction says so."""
-        self.control.introduce(offers=self.service.registry.offers(), now=now)
+        offers = () if self.service.retired else self.service.registry.offers()
+        self.control.introduce(offers=offers, now=now)
         self.service.offers_changed(now=now)
+
+    def retire(self, *, now: float) -> None:
+        """Offer nothing any more: who waits for work here goes elsewhere, what runs may end."""
+        self.service.close(now=now)
+        self.offers_changed(now=now)
 
     def epoch_raised(self, boot: int, *, now: float) -> None:
         """The boot counter is on disk: everything of ours is signed and sealed again."""

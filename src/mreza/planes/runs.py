@@ -14,8 +14,6 @@ DURATION_GAIN = 0.125
 "Weight of a new sample in the mean duration (RFC 6298's alpha)."
 RETRY_AFTER_MIN_S = 0.05
 RETRY_AFTER_MAX_S = 10.0
-SHORT_WAIT_S = 1.0
-"A line holds what will be served within this time: its capacity, as the balancer hears of it."
 
 
 class State(enum.Enum):
@@ -82,10 +80,12 @@ RunKey = tuple[NodeId, str, str]
 class Line:
     """One process: who waits, how many run, how long it takes."""
 
-    __slots__ = ("capacity", "limit", "mean_s", "queue", "running")
+    __slots__ = ("capacity", "limit", "mean_s", "queue", "running", "wait_s")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, wait_s: float) -> None:
+        """At most `limit` wait; it holds as many as will be served within `wait_s`."""
         self.limit = limit
+        self.wait_s = wait_s
         self.queue = RequestQueue(limit)
         self.running = 0
         self.mean_s = 0.0
@@ -95,7 +95,7 @@ class Line:
         """A run has ended: learn how long one takes, and how many can be held."""
         self.running -= 1
         self.mean_s += DURATION_GAIN * (duration_s - self.mean_s)
-        places = int(at_a_time * SHORT_WAIT_S / max(self.mean_s, 1e-6))
+        places = int(at_a_time * self.wait_s / max(self.mean_s, 1e-6))
         self.capacity = at_a_time + min(self.limit, places)
 
     def retry_after_s(self, *, at_a_time: int) -> float:

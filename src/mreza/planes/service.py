@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from mreza.balancing.balancer import Balancer
+from mreza.balancing.endpoint import NodeLoad
 from mreza.config.load_balancer import Strategy
 from mreza.config.mesh import MeshConfig
+from mreza.errors import PayloadError
 from mreza.ids import NodeId
 from mreza.machine import earliest
 from mreza.planes.answers import SendResponse
@@ -24,7 +26,7 @@ from mreza.planes.effects import (
 from mreza.planes.work import Work
 from mreza.processes.handlers import Registry
 from mreza.qos import Priority
-from mreza.wire.packet import Failure
+from mreza.wire.packet import IDEMPOTENCY_KEY_MAX, Failure, Load
 
 __all__ = ["SendRequest", "SendResponse", "ServicePlane"]
 
@@ -58,6 +60,8 @@ class ServicePlane:
         self.registry = Registry(role=role_of(me))
         self._offering = offering
         self._role_of = role_of
+        self.retired = False
+        "It takes no more work."
         self._stream_epoch = stream_epoch
         self._config = config
         self._inner: list[Any] = []
@@ -111,13 +115,16 @@ class ServicePlane:
         Raises:
             ConfigError, PayloadError: what was asked can never be done.
         """
+        if len(idempotency_key) > IDEMPOTENCY_KEY_MAX:
+            size = len(idempotency_key)
+            raise PayloadError(f"idempotency_key of {size} characters, limit {IDEMPOTENCY_KEY_MAX}")
         call_id = self._calls.call(
             process,
             payload,
             node=node,
             timeout_s=self._config.messaging.timeout_s if timeout_s is None else timeout_s,
             priority=priority,
-            key=key,
+            key=key or idempotency_key or None,
             headers=headers,
             idempotent=idempotent,
             idempotency_key=idempotency_key,
@@ -138,8 +145,12 @@ class ServicePlane:
 
     def receive_responses(self, batch: InboundResponses, *, now: float) -> None:
         """Answers arrived."""
+        load = None
         for response in batch.responses:
             self._calls.receive(batch.source, response, now=now)
+            load = response.load or load
+        if load is not None:
+            self._tell_balancer(batch.source, load, now)
         self._settle(now)
 
     def requests_returned(self, returned: RequestsReturned, *, now: float) -> None:
@@ -193,6 +204,7 @@ class ServicePlane:
 
     def close(self, *, now: float) -> None:
         """Take no more work; who waits is told to go elsewhere."""
+        self.retired = True
         self._work.close()
         self._settle(now)
 
@@ -261,6 +273,8 @@ class ServicePlane:
                         self._work.cancel(self.me, stream_epoch=epoch, request_id=request_id)
                     case SendResponse(destination, response) if destination == self.me:
                         self._calls.receive(self.me, response, now=now)
+                        if response.load is not None:
+                            self._tell_balancer(self.me, response.load, now)
                     case _:
                         self._effects.append(effect)
 
@@ -269,6 +283,21 @@ class ServicePlane:
         nodes = self._offering(process)
         roles = self.registry.roles_of(process)
         return tuple(n for n in nodes if self._role_of(n) in roles) if roles else nodes
+
+    def _tell_balancer(self, node: NodeId, load: Load, now: float) -> None:
+        figures = NodeLoad(
+            node,
+            in_flight=load.in_flight,
+            capacity=load.capacity,
+            cpu=_share(load.cpu),
+            memory=_share(load.memory),
+            loop_lag_s=None if load.loop_lag_us is None else load.loop_lag_us / 1e6,
+        )
+        self._calls.balancer.update(figures, now=now)
+
+
+def _share(per_mille: int | None) -> float | None:
+    return None if per_mille is None else per_mille / 1000
 
 
 def _balancer_of(config: MeshConfig, rng: Random | None) -> Balancer:

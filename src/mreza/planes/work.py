@@ -58,6 +58,7 @@ class Work:
         processes = config.processes
         self._registry = registry
         self._limit = processes.inbox_requests
+        self._wait_s = processes.wait_s
         self._threads = processes.threads
         self._pool = processes.pool_processes
         self._bytes_limit = config.messaging.reassembly_bytes
@@ -248,7 +249,7 @@ class Work:
         target = request.target
         line = self._lines.get(target)
         if line is None:
-            line = self._lines[target] = Line(self._limit)
+            line = self._lines[target] = Line(self._limit, wait_s=self._wait_s)
             self._capacity += line.capacity
         size = len(request.payload)
         run_id = self._next_run

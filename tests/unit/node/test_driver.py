@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from mreza.node.driver import AFTER_FAILURE_S, WATCH_CLOCKS_S, Driver
+import pytest
+
+from mreza.node.driver import (
+    AFTER_FAILURE_S,
+    MEASURE_S,
+    TIMER_SLACK_S,
+    WATCH_CLOCKS_S,
+    Driver,
+)
 from mreza.planes.core import NodeCore
 from tests.support.eventually import eventually_async
 
@@ -126,9 +134,7 @@ async def test_an_effect_that_fails_takes_no_other_with_it() -> None:
     driver.close()
 
 
-async def test_a_turn_that_fails_carries_out_what_is_settled_and_is_tried_again() -> (
-    None
-):
+async def test_a_turn_that_fails_carries_out_what_is_settled_and_is_tried_again() -> None:
     core, time = Core(), Time()
 
     def flush(*, now: float) -> None:
@@ -145,3 +151,45 @@ async def test_a_turn_that_fails_carries_out_what_is_settled_and_is_tried_again(
     time.now += 1.0
     await eventually_async(lambda: driver.turns >= 2)
     driver.close()
+
+
+async def test_lateness_is_measured_once_a_second_and_the_worst_counts() -> None:
+    core, time = Core(), Time()
+    lags: list[float] = []
+    driver = Driver(
+        cast("NodeCore", core),
+        clock=time,
+        carry_out=lambda _: None,
+        flush_links=lambda: None,
+        measure=lags.append,
+    )
+    driver.turn_now()
+    for late_s in (0.25, 0.125):
+        driver.wake()
+        time.now += late_s
+        await next_turn()
+    assert lags == [0.0]
+    time.now += MEASURE_S
+    driver.turn_now()
+    assert lags == [0.0, 0.25]
+    driver.close()
+
+
+async def test_a_timer_that_fires_late_tells_that_the_loop_was_busy() -> None:
+    core, time = Core(), Time()
+    lags: list[float] = []
+    driver = Driver(
+        cast("NodeCore", core),
+        clock=time,
+        carry_out=lambda _: None,
+        flush_links=lambda: None,
+        measure=lags.append,
+    )
+    core.deadline = time.now + 0.001
+    driver.turn_now()
+    core.deadline = None
+    time.now += MEASURE_S + 0.5
+    while driver.turns < 2:  # noqa: ASYNC110 - a turn is what is waited for
+        await asyncio.sleep(0)
+    driver.close()
+    assert lags[1] == pytest.approx(MEASURE_S + 0.5 - 0.001 - TIMER_SLACK_S)

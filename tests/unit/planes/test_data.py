@@ -8,6 +8,7 @@ import pytest
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import OutboxFull, PayloadError
 from mreza.ids import NodeId
+from mreza.messaging.outbox import CONTROLS_MAX
 from mreza.planes.effects import Dropped, Offence, RequestsReturned
 from mreza.qos import Delivery, Priority
 from mreza.wire.envelope import Envelope, EnvelopeKind, decode_envelope
@@ -434,10 +435,10 @@ def test_an_answer_that_nobody_asked_for_is_dropped() -> None:
 def test_control_without_a_way_is_dropped_and_the_oldest_gives_way() -> None:
     mesh = PlaneMesh("a", "b")
     a = mesh["a"]
-    for number in range(70):
+    for number in range(CONTROLS_MAX + 6):
         a.data.send_control(mesh["b"].id, Control(kind=ControlKind.PING, number=number))
     mesh.run(seconds=1)
-    assert a.data.stats.dropped == {"control_overflow": 6, "no_route": 64}
+    assert a.data.stats.dropped == {"control_overflow": 6, "no_route": CONTROLS_MAX}
 
 
 def test_a_relay_declares_what_it_drops_and_the_sender_does_not_wait_for_the_timeout() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mreza.messaging.outbox import CONTROLS_MAX
 from mreza.planes import reception
 from mreza.wire.envelope import Envelope, EnvelopeKind
 from mreza.wire.packet import Ack, Control, ControlKind, Head, PacketKind, encode_packet
@@ -125,7 +126,7 @@ def test_pings_and_traces_are_answered_within_a_budget(
 
 def test_answers_that_pile_up_give_way(pair: tuple[PlaneNode, PlaneNode]) -> None:
     a, b = pair
-    for number in range(70):
+    for number in range(CONTROLS_MAX + 6):
         ping = Control(kind=ControlKind.PING, number=number)
         hear(b, a, Head(kind=PacketKind.CONTROL, **ANY), msgspec.msgpack.encode(ping))
     assert b.data.stats.dropped == {"control_overflow": 6}

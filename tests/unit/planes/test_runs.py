@@ -7,8 +7,8 @@ import pytest
 from mreza.planes.runs import RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S, Line
 
 
-def test_the_capacity_is_what_will_be_served_in_a_second() -> None:
-    line = Line(1000)
+def test_the_capacity_is_what_will_be_served_in_time() -> None:
+    line = Line(1000, wait_s=1.0)
     assert line.capacity == 1000, "nothing is known of its work"
     for _ in range(200):
         line.ended(0.1, at_a_time=2)
@@ -20,7 +20,7 @@ def test_the_capacity_is_what_will_be_served_in_a_second() -> None:
 
 
 def test_a_full_line_names_a_time_within_reason() -> None:
-    line = Line(1000)
+    line = Line(1000, wait_s=1.0)
     assert line.retry_after_s(at_a_time=1) == RETRY_AFTER_MIN_S
     line.mean_s = 100.0
     for number in range(10):

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from mreza.config.processes import ProcessesConfig
-from mreza.errors import WorkerLost
+from mreza.errors import PayloadError, WorkerLost
 from mreza.planes.calls import LOSSES_MAX
-from mreza.wire.packet import Response, Status
+from mreza.wire.packet import Load, Response, Status
 from tests.support.service_bench import ME, NAME, A, B, Bench, C, raw, request
 
 
@@ -155,3 +155,34 @@ def test_work_goes_only_to_nodes_whose_role_allows_it(bench: Bench) -> None:
     assert bench.plane.registry.offers() == ()
     bench.requests(request(1, "p"))
     assert bench.statuses() == [Status.NO_SUCH_PROCESS]
+
+
+def test_what_workers_say_of_their_load_reaches_the_balancer(bench: Bench) -> None:
+    bench.offers = {C: ["p"]}
+    bench.call()
+    sent = bench.one_sent()
+    early, late = Load(3, 10, 500, 250, 2000), Load(4, 10)
+    answer = Response(sent.request.id, Status.OK, raw(1), early)
+    bench.responses(C, answer)
+    load = bench.plane.balancer.load_of(C, now=bench.now)
+    assert (load.in_flight, load.capacity, load.cpu, load.memory) == (3, 10, 0.5, 0.25)
+    assert load.loop_lag_s == 0.002
+    bench.responses(C, Response(99, Status.OK, raw(1), late), Response(98, Status.OK, raw(1)))
+    assert bench.plane.balancer.load_of(C, now=bench.now).in_flight == 4
+
+
+def test_the_balancer_hears_of_this_node_too(bench: Bench) -> None:
+    bench.offers = {}
+    bench.register("p", concurrency=5)
+    bench.plane.measured(cpu=0.75, memory=None, loop_lag_s=None)
+    bench.call()
+    bench.finish(bench.runs()[0])
+    assert bench.plane.balancer.load_of(ME, now=bench.now).cpu == 0.75
+
+
+def test_an_idempotency_key_keeps_repeats_together_and_has_a_limit(bench: Bench) -> None:
+    bench.call(idempotency_key="order 7")
+    bench.call(idempotency_key="order 8", key="customer")
+    assert [sent.request.key for sent in bench.sent()] == ["order 7", "customer"]
+    with pytest.raises(PayloadError, match="257 characters, limit 256"):
+        bench.call(idempotency_key="k" * 257)

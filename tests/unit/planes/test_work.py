@@ -477,10 +477,10 @@ def test_answers_tell_how_busy_the_node_is(bench: Bench) -> None:
     (load,) = loads(bench)
     assert load is not None
     assert (load.in_flight, load.cpu, load.memory, load.loop_lag_us) == (4, 250, 1000, 2000)
-    assert load.capacity == 2 + 32, "what two at a time do in a second, 1/16 s each so far"
+    assert load.capacity == 2 + 320, "what two at a time do in ten seconds, 1/16 s each so far"
     bench.plane.measured(cpu=None, memory=None, loop_lag_s=None)
     bench.requests(request(9, "unknown"))
-    assert loads(bench) == [Load(4, 34)]
+    assert loads(bench) == [Load(4, 322)]
 
 
 def test_progress_says_nothing_of_load(bench: Bench) -> None:
