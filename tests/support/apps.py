@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,41 @@ def patient(mesh: MeshNetwork) -> None:
         while not finish.exists():  # noqa: ASYNC110 - what happens is outside of this process
             await asyncio.sleep(0.02)
         return payload
+
+
+def numbered(mesh: MeshNetwork) -> None:
+    """Squares numbers, each written into `begun` first: `movable` may run twice, `once` may not."""
+    begun = _appender("begun")
+
+    async def square(number: int) -> int:
+        begun(f"{number}\n".encode())
+        await asyncio.sleep(0.02)
+        return number * number
+
+    mesh.process("movable", idempotent=True, concurrency=4)(square)
+    mesh.process("once", concurrency=4)(square)
+
+
+def server(mesh: MeshNetwork) -> None:
+    """One at a time, `MEAN_S` each on average; `FAILS=1`: none, at once. Held while `hold` exists.
+
+    Writes the time and the number of each request that it begins into `begun`.
+    """
+    begun = _appender("begun")
+    mean_s = float(os.environ.get("MEAN_S", "0.02"))
+    fails = os.environ.get("FAILS") == "1"
+    hold = Path(os.environ["HOLD"]) if "HOLD" in os.environ else None
+    chance = random.Random(int(os.environ.get("SEED", "1")))  # noqa: S311
+
+    @mesh.process("serve", concurrency=1, idempotent=True)
+    async def serve(number: int) -> int:
+        begun(f"{time.monotonic()} {number}\n".encode())
+        if fails:
+            raise ValueError("broken")
+        await asyncio.sleep(chance.expovariate(1.0 / mean_s))
+        while hold is not None and hold.exists():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)
+        return number
 
 
 def relay_recorder(mesh: MeshNetwork) -> None:
