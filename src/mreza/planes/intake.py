@@ -1,8 +1,8 @@
 """Records on their way in: newness first, then the key of their origin, then the signature.
 
-A signature costs 0.16 ms, so they are checked in slices, introductions first. Each peer waits in
-its own places, one for each (origin, kind, key): what a liar sends displaces nothing that others
-sent.
+A signature costs 0.16 ms, so they are checked in slices, in turn for each peer and introductions
+first. Each peer waits in its own places, one for each (origin, kind, key): what a liar sends
+displaces nothing that others sent, and holds nothing of it up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from mreza.errors import CertificateRejected, DecodeError
 from mreza.ids import NodeId
 from mreza.machine import earliest
+from mreza.planes.backlog import Backlog
 from mreza.records.database import (
     Accepted,
     Database,
@@ -39,9 +40,8 @@ from mreza.wire.records import (
     RecordKind,
 )
 
-BACKLOG_MAX = 8192
-"Records that wait for a check. A mesh of 1,000 nodes has 2,000."
-BACKLOG_BYTES_MAX = 16 * 1024 * 1024
+HELD_MAX = 8192
+"Records held back because their origin changes them too often."
 CHAIN_COST = 4
 "A certificate chain costs about as much time as this many signatures."
 COMPARE_COST = 0.05
@@ -106,13 +106,11 @@ class Intake:
         self._verify = verify
         self._signed_bytes = signed_bytes
         self._per_turn = per_turn
-        self._introductions: dict[_Place, _Item] = {}
-        self._others: dict[_Place, _Item] = {}
+        self._backlog: Backlog[_Item] = Backlog()
         self._held: dict[_Place, tuple[float, _Item]] = {}
         "Waiting until their origin may change this record again."
         self._room: WaitingRoom[_Item] = WaitingRoom()
         self._chains: dict[NodeId, _Chain] = {}
-        self._bytes = 0
         self.keys: dict[NodeId, bytes] = {me: own_key}
         "Raw public keys of all origins whose introduction was accepted."
         self.roles: dict[NodeId, str] = {me: own_role}
@@ -139,16 +137,11 @@ class Intake:
         for place, (until, item) in list(self._held.items()):
             if until <= now:
                 del self._held[place]
-                self._bytes -= item.size
                 self._put(item)
         outcomes = []
         budget = float(self._per_turn)
         while budget > 0 and self.busy:
-            queue = self._introductions or self._others
-            place = next(iter(queue))
-            item = queue.pop(place)
-            self._bytes -= item.size
-            outcome, cost = self._check(item, now=now, wall=wall)
+            outcome, cost = self._check(self._backlog.take(), now=now, wall=wall)
             budget -= cost
             if outcome is None:
                 continue
@@ -161,11 +154,9 @@ class Intake:
 
     def drop(self, peer: NodeId) -> None:
         """Forget all that this peer sent and is not checked yet."""
-        for queue in (self._introductions, self._others):
-            for place in [place for place in queue if place[0] == peer]:
-                self._bytes -= queue.pop(place).size
+        self._backlog.drop(peer)
         for place in [place for place in self._held if place[0] == peer]:
-            self._bytes -= self._held.pop(place)[1].size
+            del self._held[place]
 
     def forget(self, origin: NodeId) -> None:
         """Its introduction is no longer valid."""
@@ -179,7 +170,7 @@ class Intake:
     @property
     def busy(self) -> bool:
         """Whether records wait for nothing but time to check them."""
-        return bool(self._introductions or self._others)
+        return bool(self._backlog)
 
     def next_deadline(self) -> float | None:
         """When the first record held back may be checked; see `busy` for the others."""
@@ -187,10 +178,9 @@ class Intake:
 
     def senders(self, record: Record, peers: Iterable[NodeId]) -> list[NodeId]:
         """Those peers that sent this very record, and need not get it from us."""
-        queue = self._introductions if record.kind == RecordKind.INTRODUCTION else self._others
         found = []
         for peer in peers:
-            item = queue.get((peer, record.slot))
+            item = self._backlog.get(peer, record.slot)
             if item is not None and item.aged.record == record:
                 found.append(peer)
         return found
@@ -204,19 +194,8 @@ class Intake:
         if held is not None:
             if record.version >= held[1].aged.record.version:
                 self._held[place] = (held[0], item)
-                self._bytes += item.size - held[1].size
             return
-        is_introduction = record.kind == RecordKind.INTRODUCTION
-        queue = self._introductions if is_introduction else self._others
-        old = queue.get(place)
-        if old is not None and old.aged.record.version > record.version:
-            return
-        count = len(self._introductions) + len(self._others) + len(self._held)
-        if old is None and (count >= BACKLOG_MAX or self._bytes + item.size > BACKLOG_BYTES_MAX):
-            self.dropped += 1
-            return
-        queue[place] = item
-        self._bytes += item.size - (0 if old is None else old.size)
+        self.dropped += self._backlog.put(item)
 
     def _check(self, item: _Item, *, now: float, wall: float) -> tuple[Outcome | None, float]:
         """Offer one record to the database; None: it waits for something. And what it cost."""
@@ -245,8 +224,10 @@ class Intake:
             self.dropped += self._room.put(record.origin, item, size=item.size)
             return None, COMPARE_COST
         if isinstance(verdict, TooOften):
-            self._held[item.peer, record.slot] = (verdict.until, item)
-            self._bytes += item.size
+            if len(self._held) < HELD_MAX:
+                self._held[item.peer, record.slot] = (verdict.until, item)
+            else:
+                self.dropped += 1
             return None, COMPARE_COST
         if isinstance(body, Introduction) and isinstance(verdict, Accepted):
             self.keys[record.origin] = chain.member.public_key

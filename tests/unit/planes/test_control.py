@@ -370,7 +370,7 @@ def test_equivocation_ends_alike_everywhere_and_is_kept_as_proof(world: ControlW
 def test_too_much_at_once_is_dropped_counted_and_healed(
     world: ControlWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mreza.planes.intake.BACKLOG_MAX", 10)
+    monkeypatch.setattr("mreza.planes.backlog.BACKLOG_MAX", 10)
     a, b = world.line("a", "b")
     body = RecordsBody(tuple(AgedRecord(intro(FakeKey(f"n{n}")), 0.0) for n in range(15)))
     a.plane.receive(b.id, FrameType.RECORDS, RECORDS.encode(body), now=world.now)

@@ -178,18 +178,54 @@ def test_what_an_offender_sent_is_forgotten(desk: Desk) -> None:
     desk.put(intro(Y), peer=Q)
     desk.intake.drop(P)
     assert [outcome.peer for outcome in desk.check(now=9.0)] == [Q]
-    assert desk.intake._bytes == 0
+    assert desk.intake._backlog.size == 0
 
 
 def test_the_backlog_is_bounded_in_records_and_bytes(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mreza.planes.intake.BACKLOG_BYTES_MAX", 2000)
+    monkeypatch.setattr("mreza.planes.backlog.BACKLOG_BYTES_MAX", 2000)
     for number in range(10):
         desk.put(signed(X, FACT, bytes(500), slot=bytes([number])))
     assert desk.intake.dropped == 8
     desk.put(signed(X, FACT, bytes(600), slot=b"\0", sequence=2))
     assert desk.intake.dropped == 8, "a newer one takes the place of its own"
+
+
+def test_a_flood_of_one_peer_holds_up_no_other(desk: Desk) -> None:
+    desk.put(intro(X), peer=Q)
+    desk.check()
+    for number in range(1000):
+        desk.put(intro(FakeKey(f"flood {number}")), peer=P)
+    desk.put(signed(X, RecordKind.FAREWELL, b"\x91\xa1x"), peer=Q)
+    assert Q in [outcome.peer for outcome in desk.check()]
+
+
+def test_when_the_backlog_is_full_the_longest_line_gives_way(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mreza.planes.backlog.BACKLOG_MAX", 10)
+    for number in range(20):
+        desk.put(signed(X, FACT, b"", slot=bytes([number])), peer=P)
+    for number in range(20, 23):
+        desk.put(signed(X, FACT, b"", slot=bytes([number])), peer=Q)
+    assert desk.intake.dropped == 13
+    desk.put(intro(X), peer=None)
+    desk.check()
+    slots = {record.key[0] for record in desk.database if record.kind == FACT}
+    assert {20, 21, 22} <= slots
+
+
+def test_what_is_held_back_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mreza.planes.intake.HELD_MAX", 1)
+    for sequence in range(1, 6):
+        for key in (X, Y):
+            desk.put(intro(key, sequence=sequence))
+            desk.check()
+    desk.put(intro(X, sequence=6))
+    desk.put(intro(Y, sequence=6))
+    desk.check()
+    assert (len(desk.intake._held), desk.intake.dropped) == (1, 1)
 
 
 def test_nothing_is_left_behind_when_all_is_checked(desk: Desk) -> None:
@@ -198,7 +234,7 @@ def test_nothing_is_left_behind_when_all_is_checked(desk: Desk) -> None:
     desk.check()
     desk.put(intro(X))
     assert len(desk.check()) == 3
-    assert desk.intake._bytes == 0
+    assert desk.intake._backlog.size == 0
     assert desk.intake.dropped == 0
 
 

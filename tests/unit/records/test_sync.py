@@ -5,8 +5,8 @@ from random import Random
 from mreza.config.records import RecordsConfig
 from mreza.ids import NodeId
 from mreza.records.database import Database
-from mreza.records.sync import ENTRIES_PER_PAGE, Push, Reconciliation, SendDigest
-from mreza.wire.records import DIGEST, Record, RecordKind
+from mreza.records.sync import COMPARED_PER_S, ENTRIES_PER_PAGE, Push, Reconciliation, SendDigest
+from mreza.wire.records import DIGEST, DigestBody, Record, RecordKind
 from tests.support.control_world import MESH, FakeKey, signed
 
 PEER = NodeId(bytes(15) + b"p")
@@ -183,3 +183,17 @@ def test_a_page_says_nothing_about_other_origins() -> None:
     empty = Side().sync.pages(low=bytes(X.node_id), high=bytes(Y.node_id))[0]
     side.sync.receive(PEER, empty, now=0)
     assert side.sync.drain() == [Push(PEER, (links(X),))]
+
+
+def test_digests_that_come_too_often_are_not_looked_at() -> None:
+    side = Side(*(links(FakeKey(f"node {number}")) for number in range(100)))
+    side.sync.link_up(PEER, now=0.0)
+    side.sync.drain()
+    for _ in range(10_000):
+        side.sync.receive(PEER, DigestBody(b"", entries=()), now=0.0)
+    pushed = len(side.sync.drain())
+    assert pushed * 100 <= 10 * COMPARED_PER_S
+    side.sync.receive(PEER, DigestBody(b"", entries=()), now=1.0)
+    assert len(side.sync.drain()) == 1
+    side.sync.receive(ME, DigestBody(b"", entries=()), now=1.0)
+    assert side.sync.drain() == [], "not a peer of ours"
