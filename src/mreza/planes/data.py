@@ -168,7 +168,7 @@ class DataPlane:
             return
         match self._router.decide(envelope, peer):
             case Deliver():
-                self._reception.open(envelope, now=now)
+                self._reception.open(envelope, from_peer=peer, now=now)
             case Forward(next_hop, advance_path):
                 copy = for_next_hop(body, envelope, advance_path=advance_path)
                 stats.forwarded += 1

@@ -205,6 +205,17 @@ class Sealing:
         window.accept(counter)
         return Opened(plaintext)
 
+    def must_check_wrap(self, envelope: Envelope) -> bool:
+        """Opening it would cost a signature and a key exchange, whoever made it."""
+        if not envelope.wrap:
+            return False
+        source = self._sources.get(envelope.source)
+        return (
+            source is None
+            or source.epoch != envelope.source_epoch
+            or envelope.session_id not in source.sessions
+        )
+
     def newest_from(self, source: NodeId) -> int:
         """The newest session accepted from a source, for the head of what we send it; 0 if none."""
         known = self._sources.get(source)

@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from mreza.ids import NodeId
 from mreza.messaging.outbox import CONTROLS_MAX
 from mreza.planes import reception
-from mreza.wire.envelope import Envelope, EnvelopeKind
+from mreza.wire.envelope import Envelope, EnvelopeKind, decode_envelope
 from mreza.wire.packet import Ack, Control, ControlKind, Head, PacketKind, encode_packet
 from mreza.wire.records import Prekey
 from tests.support.plane_mesh import PlaneMesh, PlaneNode
@@ -184,3 +185,33 @@ def test_a_prekey_that_nobody_can_seal_for_costs_only_its_node_an_answer(
     assert len(a.payloads) == 4
     assert a.data.stats.dropped["bad_prekey"] >= 1
     assert honest.data.waiting() == 0
+
+
+def test_a_neighbor_makes_us_check_only_so_many_wraps_whoever_they_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reception, "WRAPS_PER_S", 2.0)
+    mesh = PlaneMesh("a", "liar", "honest")
+    mesh.connect(("a", "liar"), ("a", "honest"))
+    a, liar, honest = mesh["a"], mesh["liar"], mesh["honest"]
+    forged = decode_envelope(sealed(honest, a, b""))
+    forged.wrap = forged.wrap[:-1] + bytes((forged.wrap[-1] ^ 1,))
+    for session in range(50):
+        forged.session_id = session + 1
+        a.data.receive(liar.id, forged.encode(), now=mesh.now)
+    assert a.data.stats.dropped == {"bad_wrap": 10, "too_many_wraps": 40}
+    honest.data.send(a.id, 1)
+    honest.turn()
+    mesh.run(seconds=0.1)
+    assert a.payloads == [1], "what it sends over its own link is opened"
+
+
+def test_neighbors_whose_wraps_are_counted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "NEIGHBORS_MAX", 2)
+    mesh = PlaneMesh("a", "b")
+    mesh.connect(("a", "b"))
+    for number in range(5):
+        mesh["b"].sealing.forget(mesh["a"].id)
+        envelope = sealed(mesh["b"], mesh["a"], b"")
+        mesh["a"].data.receive(NodeId(bytes(15) + bytes((number,))), envelope, now=mesh.now)
+    assert len(mesh["a"].data._reception._wraps) == 2
