@@ -6,7 +6,10 @@ import enum
 
 
 class Priority(enum.IntEnum):
-    """Order of service in every queue on the way; higher goes first, lower never starves."""
+    """Order of service in every queue on the way.
+
+    CRITICAL goes before all others; those share what is left by weight, so that none starves.
+    """
 
     LOW = 0
     NORMAL = 1
