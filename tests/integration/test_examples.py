@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, child_environment
+from tests.support.processes import ROOT, Processes, child_environment, done, mreza
 
 EXAMPLES = ROOT / "examples"
 TIMEOUT_S = 60.0
@@ -74,6 +75,51 @@ def test_hello(state_dir: Path) -> None:
     finally:
         worker.send_signal(signal.SIGINT)
         worker.communicate(timeout=TIMEOUT_S)
+
+
+def test_messages_plain_and_with_a_receipt(state_dir: Path) -> None:
+    assert run("messages.py", state_dir).splitlines() == [
+        "1000 readings, in order: True",
+        "handled by True, result 1001",
+        "ValueError; a ValueError here, too: True",
+    ]
+
+
+def test_work_and_the_ways_in_which_it_fails(state_dir: Path) -> None:
+    shown = run("work.py", state_dir)
+    assert "waited 0.1 s at attempt 1\n[320, 240] from worker: True, attempt 1\n" in shown
+    assert "[160, 120]\nthe handler raised: ValueError on node " in shown
+    for name in ("PayloadError", "DeadlineExceeded", "NoSuchProcess"):
+        assert f"{name}: a MeshError, True" in shown
+
+
+def test_three_nodes_in_a_line(state_dir: Path) -> None:
+    assert run("line.py", state_dir).splitlines() == [
+        "HELLO",
+        "links of a: ['b']",
+        "way to c: ['b', 'c']",
+        "forwarded by b: True",
+    ]
+
+
+def test_events_are_heard(state_dir: Path) -> None:
+    shown = run("events.py", state_dir).splitlines()
+    assert shown[-2:] == ["guest is alive (joined)", "guest is left (going home)"]
+
+
+def test_workers_are_what_a_node_offers(processes: Processes, state_dir: Path) -> None:
+    # "workers.py"
+    node = processes.up("w", state=state_dir, app="examples.workers:register")
+
+    def call(process: str, payload: str) -> str:
+        return done(mreza("call", process, "--payload", payload, state=node.state))
+
+    assert json.loads(call("count-words", '"a rose is a rose"')) == {"a": 2, "rose": 2, "is": 1}
+    assert json.loads(call("resize", '{"width": 640, "height": 480}')) == [320, 240]
+    assert call("wait", "0.01") == f'"waited 0.01 s for {node.node_id}"'
+    raw = done(mreza("call", "sha256", "--bytes", "--payload", "", state=node.state))
+    assert json.loads(raw).startswith("e3b0c44298fc1c14")
+    assert "thank you" in done(mreza("send", "w", "--payload", '"hello"', state=node.state))
 
 
 def test_every_example_is_run_here() -> None:
