@@ -1,7 +1,7 @@
 # Everything a developer does. Needs Python 3.11 or newer and make; the rest is installed into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check coverage bench stress sim docs lock clean format
+.PHONY: help venv demo test check coverage bench stress sim docs reference lock clean format
 
 # The first interpreter that is new enough; or say which: make PYTHON=/path/to/python3.12 test
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -80,6 +80,9 @@ format: .venv/.test ## Format, and mend what can be mended
 
 docs: .venv/.docs ## Build the documentation into site/
 	$(BIN)/zensical build --clean --strict
+
+reference: .venv/.test ## Write the pages of docs/reference that are made from the code
+	$(PY) -m tests.support.reference_pages
 
 # Universal: one file for Linux, macOS and Windows, and for every Python from 3.11 on. Needs uv in PATH.
 UV_LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-build \
