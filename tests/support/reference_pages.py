@@ -559,7 +559,7 @@ def _values(name: str, kind: Any) -> str:
     types_ = {
         key: _annotation(value)
         for base in reversed(kind.__mro__)
-        for key, value in vars(base).get("__annotations__", {}).items()
+        for key, value in inspect.get_annotations(base).items()
     }
     if issubclass(kind, enum.Enum):
         fields = [one.name for one in kind]
