@@ -14,6 +14,9 @@ GROW_WITHIN_S = 0.25
 "A handler that empties half of the window faster than this gets twice the window."
 POSITION_MAX = 1 << 62
 "As far as positions go (RFC 9000, section 16); a liar's do not lead us beyond msgpack's numbers."
+BATCHES_MAX = 8192
+"""Batches of one source that may wait in one inbox, however small: each takes memory beside its
+bytes."""
 GROWTH_MAX_BYTES = 64 * 1024 * 1024
 "By how much all windows of one node together may be larger than their first size."
 
@@ -72,6 +75,7 @@ class ReceiveCredit:
     __slots__ = (
         "_announced",
         "_announced_at",
+        "_batches",
         "_budget",
         "_end",
         "_held",
@@ -89,6 +93,7 @@ class ReceiveCredit:
         self._end = 0
         self._held = 0
         self._waiting = 0
+        self._batches = 0
         self._stale = stale
         self._announced = CREDIT_FIRST_BYTES  # Every sender begins with so much, untold.
         self._announced_at = 0.0
@@ -100,12 +105,14 @@ class ReceiveCredit:
 
     @property
     def has_room(self) -> bool:
-        """Handlers have less than twice the largest window before them.
+        """Handlers have less than twice the largest window before them, in not too many batches.
 
         Gaps in what came are not counted until they are filled, so an honest sender may be over,
         too: it sends again, and what is refused now comes when handlers are done with the rest.
         """
-        return self._waiting < 2 * max(self._max, CREDIT_FIRST_BYTES)
+        return (
+            self._waiting < 2 * max(self._max, CREDIT_FIRST_BYTES) and self._batches < BATCHES_MAX
+        )
 
     @property
     def may_hold(self) -> bool:
@@ -121,9 +128,11 @@ class ReceiveCredit:
         """An admitted batch goes to the handlers."""
         self._held -= size
         self._waiting += size
+        self._batches += 1
 
     def consumed(self, size: int, *, now: float) -> bool:
-        """The handler is done with that many bytes; True when the sender should hear of it."""
+        """The handler is done with a batch of so many bytes; True: the sender should hear of it."""
+        self._batches = max(0, self._batches - 1)
         stale = min(size, self._stale)
         self._stale -= stale
         self._waiting = max(0, self._waiting - (size - stale))

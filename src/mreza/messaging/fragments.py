@@ -19,6 +19,17 @@ head that we write (1 KiB) and the seal's tag it fits an envelope."""
 PIECE_MAX = 64_000
 "Bytes of a piece of a larger body: two of them fit a window of 128 KiB, four one of 256 KiB."
 
+PIECE_MIN = 16 * 1024
+"""All pieces but the last are at least so large (ours are twice that): each costs us more than its
+bytes, and a body of a million tiny ones would cost any memory."""
+
+
+def is_plausible(fragment: Fragment, size: int) -> bool:
+    """False for a piece into which nobody cuts a body."""
+    if fragment.total <= PIECE_MIN:
+        return False
+    return size >= PIECE_MIN or fragment.offset + size == fragment.total
+
 
 def piece_bytes(total: int) -> int:
     """Size of all pieces but the last, so that they are about equal."""

@@ -22,6 +22,8 @@ MessageHandler = Callable[[ReceivedMessage[Any]], Awaitable[Any] | Any]
 
 CLOSE_TIMEOUT_S = 1.0
 "How long a message handler gets to notice that the node closes."
+MESSAGE_INBOX = 0
+"The inbox of `on_message`; this node has no other."
 REPORTS_PER_S = 20.0
 "Failures told, each a log line with a traceback; a burst of five seconds' worth. More are counted."
 _ANY = msgspec.msgpack.Decoder(list[Any])
@@ -102,7 +104,7 @@ class Inbox:
 
     def put(self, batch: InboundData) -> None:
         """A batch arrived."""
-        if self._handler is None:
+        if self._handler is None or batch.inbox != MESSAGE_INBOX:
             self._dropped(1)
             self._consumed(batch.source, batch.inbox, batch.credit_bytes)
             return

@@ -11,7 +11,7 @@ from mreza.errors import DecodeError
 from mreza.ids import NodeId
 from mreza.messaging.credit import CreditBudget
 from mreza.messaging.delivery import Source
-from mreza.messaging.fragments import BODY_MAX, ReassemblyBudget
+from mreza.messaging.fragments import BODY_MAX, ReassemblyBudget, is_plausible
 from mreza.messaging.outbox import WaitingControl
 from mreza.messaging.receive_stream import Arrival
 from mreza.messaging.requests import corrected
@@ -46,7 +46,10 @@ handed it to us, because anybody can write anybody's name on one. Five seconds' 
 node of a mesh of 1,000 has restarted and hears from all over one link."""
 NEIGHBORS_MAX = 512
 "Neighbors whose wraps are counted; more than a node has links."
+REQUEST_ROOM = 16 * 1024
+"What a request may take beside its payload: target, keys and headers, which its sender bounds."
 _NUMBERED = (PacketKind.DATA, PacketKind.REQUEST, PacketKind.RESPONSE)
+_ARRAY_OF_ONE = 0x91
 
 
 class Reception:
@@ -231,6 +234,9 @@ class Reception:
             self._traffic.drop("bad_packet")
 
     def _numbered(self, envelope: Envelope, head: Head, body: memoryview, now: float) -> None:
+        if head.fragment is not None and not is_plausible(head.fragment, len(body)):
+            self._traffic.drop("bad_fragment")
+            return
         source = self.source(envelope.source)
         if source is None:
             self._traffic.drop("too_many_sources")
@@ -259,13 +265,22 @@ class Reception:
     def _hand_over(self, node: NodeId, stream_epoch: int, priority: int, arrival: Arrival) -> None:
         body, sequence = arrival.body, arrival.sequence
         effects = self._effects
+        if len(body) > BODY_MAX and body[0] != _ARRAY_OF_ONE:
+            # What is large travels alone; so many small things would stop all else here.
+            self._traffic.drop("bad_batch")
+            return
         if arrival.kind == PacketKind.DATA:
             inbox, size = arrival.inbox, len(body)
             effects.append(InboundData(node, stream_epoch, priority, sequence, inbox, body, size))
             return
         try:
             if arrival.kind == PacketKind.REQUEST:
-                requests = corrected(REQUESTS.decode(body), deadline_ms=arrival.deadline_ms)
+                requests = REQUESTS.decode(body)
+                payloads = sum(len(request.payload) for request in requests)
+                if len(body) > payloads + REQUEST_ROOM * max(1, len(requests)):
+                    # A request that waits keeps all that it came with.
+                    raise DecodeError(f"{len(body)} bytes for payloads of {payloads}")
+                requests = corrected(requests, deadline_ms=arrival.deadline_ms)
                 effects.append(InboundRequests(node, stream_epoch, priority, sequence, requests))
             else:
                 effects.append(InboundResponses(node, RESPONSES.decode(body)))

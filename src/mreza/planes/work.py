@@ -39,6 +39,8 @@ HANDLER = ""
 HANDLER_CONCURRENCY = 64
 """Messages whose senders wait for a receipt, handled at a time: two handlers that send each other
 messages must not wait for each other's turn. Those of plain `send` are handled one by one."""
+WAITERS_MAX = 256
+"Requests with one key that wait for one run: all of one requester, which asks again and again."
 WITHDRAWN_MAX = 1024
 "Cancelled requests that have not arrived yet, remembered; the oldest gives way."
 PROGRESS_INTERVAL_S = 0.05
@@ -234,6 +236,9 @@ class Work:
         run = self._keyed.get(key)
         if run is None:
             self._join(waiter, request, key, now)
+            return
+        if len(run.waiters) >= WAITERS_MAX:
+            self._refuse(waiter, Status.OVERLOADED, f"{WAITERS_MAX} requests wait for this work")
             return
         run.waiters.append(waiter)
         self._asked[waiter.asked] = run

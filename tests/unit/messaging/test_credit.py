@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from mreza.messaging.credit import (
     CREDIT_FIRST_BYTES,
     POSITION_MAX,
@@ -125,3 +127,15 @@ def test_a_position_beyond_all_numbers_can_still_be_answered() -> None:
     credit = receiving()
     come(credit, (1 << 64) - 1, 1)
     assert credit.announce(now=0.0) <= POSITION_MAX + CREDIT_FIRST_BYTES + 1 < 1 << 64
+
+
+def test_batches_that_wait_are_bounded_however_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mreza.messaging.credit.BATCHES_MAX", 3)
+    credit = ReceiveCredit(CreditBudget(), window_max=CREDIT_FIRST_BYTES)
+    for _ in range(3):
+        assert credit.has_room
+        credit.admit(0, 0)
+        credit.hand_over(0)
+    assert not credit.has_room
+    credit.consumed(0, now=0.0)
+    assert credit.has_room

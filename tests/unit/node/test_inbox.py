@@ -226,6 +226,17 @@ def test_without_a_handler_the_batch_is_counted_and_its_credit_given_back() -> N
     assert not inbox.has_handler
 
 
+def test_an_inbox_that_nobody_has_is_no_inbox() -> None:
+    seen = Seen()
+    inbox = seen.inbox()
+    inbox.set_handler(lambda _: None)
+    stray = batch("a")
+    stray.inbox = 7
+    inbox.put(stray)
+    assert (seen.dropped, inbox.bytes_waiting) == (1, 0)
+    assert seen.consumed == [(PEER, 7, stray.credit_bytes)]
+
+
 async def test_an_answer_is_what_the_handler_returns() -> None:
     inbox = Seen().inbox()
     message: ReceivedMessage[Any] = ReceivedMessage(PEER, None, Priority.LOW, (1, 0, 1), 0)

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from mreza.ids import NodeId
+from mreza.messaging.fragments import cut
 from mreza.messaging.outbox import CONTROLS_MAX
 from mreza.planes import reception
+from mreza.planes.effects import Dropped
 from mreza.wire.envelope import Envelope, EnvelopeKind, decode_envelope
-from mreza.wire.packet import Ack, Control, ControlKind, Head, PacketKind, encode_packet
+from mreza.wire.packet import Ack, Control, ControlKind, Fragment, Head, PacketKind, encode_packet
 from mreza.wire.records import Prekey
 from tests.support.plane_mesh import PlaneMesh, PlaneNode
 
@@ -50,6 +52,11 @@ def hear(receiver: PlaneNode, sender: PlaneNode, head: Head | None, body: bytes)
     return receiver.data.stats.dropped
 
 
+LITTLE_IN_MUCH = msgspec.msgpack.encode(
+    [[1, "work", None, 1000, False, 1, "", None, "", 0, b"x" * 60_000]]
+)
+TINY = Fragment(transfer=1, offset=0, total=2, checksum=0)
+CRUMB = Fragment(transfer=1, offset=5, total=1 << 26, checksum=0)
 ANY: dict[str, Any] = {"flags": 1, "stream_epoch": 1 << 32}
 
 
@@ -65,6 +72,9 @@ ANY: dict[str, Any] = {"flags": 1, "stream_epoch": 1 << 32}
         (Head(kind=PacketKind.DATA, sequence=9000, behind=8000, **ANY), b"\x90", "too_far_behind"),
         (Head(kind=PacketKind.REQUEST, sequence=1, **ANY), b"\x91\x01", "bad_batch"),
         (Head(kind=PacketKind.RESPONSE, sequence=1, **ANY), b"\xc1", "bad_batch"),
+        (Head(kind=PacketKind.REQUEST, sequence=1, **ANY), LITTLE_IN_MUCH, "bad_batch"),
+        (Head(kind=PacketKind.DATA, sequence=1, fragment=TINY, **ANY), b"x", "bad_fragment"),
+        (Head(kind=PacketKind.DATA, sequence=1, fragment=CRUMB, **ANY), b"x", "bad_fragment"),
         (Head(kind=PacketKind.ACK, acks=(Ack(1, 500),), **ANY), b"", "bad_ack"),
     ],
 )
@@ -215,3 +225,17 @@ def test_neighbors_whose_wraps_are_counted_are_bounded(monkeypatch: pytest.Monke
         envelope = sealed(mesh["b"], mesh["a"], b"")
         mesh["a"].data.receive(NodeId(bytes(15) + bytes((number,))), envelope, now=mesh.now)
     assert len(mesh["a"].data._reception._wraps) == 2
+
+
+@pytest.mark.parametrize("kind", [PacketKind.DATA, PacketKind.REQUEST, PacketKind.RESPONSE])
+def test_a_large_body_of_many_small_things_is_not_read(
+    pair: tuple[PlaneNode, PlaneNode], kind: PacketKind
+) -> None:
+    a, b = pair
+    body = b"\xdc\x00\x02" + bytes(100_000)
+    for fragment, piece in cut(body, transfer=1):
+        sequence = 1 + fragment.offset // 1000
+        head = Head(kind=kind, sequence=sequence, fragment=fragment, **ANY)
+        dropped = hear(b, a, head, bytes(piece))
+    assert dropped == {"bad_batch": 1}
+    assert not [e for e in b.data.drain() if not isinstance(e, Dropped)]

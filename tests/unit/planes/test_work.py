@@ -343,6 +343,18 @@ def test_work_with_a_key_is_done_once(bench: Bench) -> None:
     ]
 
 
+def test_requests_that_wait_for_one_run_are_bounded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mreza.planes.work.WAITERS_MAX", 2)
+    bench.register()
+    bench.requests(keyed(1), keyed(2), keyed(3))
+    (run,) = bench.runs()
+    assert bench.statuses() == [Status.OVERLOADED]
+    bench.finish(run)
+    assert bench.statuses() == [Status.OK, Status.OK]
+
+
 def test_keys_are_of_one_requester_and_process(bench: Bench) -> None:
     bench.register()
     bench.register("other")
