@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from mreza.balancing.balancer import Balancer
-from mreza.balancing.endpoint import NodeLoad
 from mreza.config.load_balancer import Strategy
 from mreza.config.mesh import MeshConfig
 from mreza.errors import PayloadError
@@ -26,7 +25,7 @@ from mreza.planes.effects import (
 from mreza.planes.work import Work
 from mreza.processes.handlers import Registry
 from mreza.qos import Priority
-from mreza.wire.packet import IDEMPOTENCY_KEY_MAX, Failure, Load
+from mreza.wire.packet import IDEMPOTENCY_KEY_MAX, Failure
 
 __all__ = ["SendRequest", "SendResponse", "ServicePlane"]
 
@@ -145,12 +144,8 @@ class ServicePlane:
 
     def receive_responses(self, batch: InboundResponses, *, now: float) -> None:
         """Answers arrived."""
-        load = None
         for response in batch.responses:
             self._calls.receive(batch.source, response, now=now)
-            load = response.load or load
-        if load is not None:
-            self._tell_balancer(batch.source, load, now)
         self._settle(now)
 
     def requests_returned(self, returned: RequestsReturned, *, now: float) -> None:
@@ -273,8 +268,6 @@ class ServicePlane:
                         self._work.cancel(self.me, stream_epoch=epoch, request_id=request_id)
                     case SendResponse(destination, response) if destination == self.me:
                         self._calls.receive(self.me, response, now=now)
-                        if response.load is not None:
-                            self._tell_balancer(self.me, response.load, now)
                     case _:
                         self._effects.append(effect)
 
@@ -283,21 +276,6 @@ class ServicePlane:
         nodes = self._offering(process)
         roles = self.registry.roles_of(process)
         return tuple(n for n in nodes if self._role_of(n) in roles) if roles else nodes
-
-    def _tell_balancer(self, node: NodeId, load: Load, now: float) -> None:
-        figures = NodeLoad(
-            node,
-            in_flight=load.in_flight,
-            capacity=load.capacity,
-            cpu=_share(load.cpu),
-            memory=_share(load.memory),
-            loop_lag_s=None if load.loop_lag_us is None else load.loop_lag_us / 1e6,
-        )
-        self._calls.balancer.update(figures, now=now)
-
-
-def _share(per_mille: int | None) -> float | None:
-    return None if per_mille is None else per_mille / 1000
 
 
 def _balancer_of(config: MeshConfig, rng: Random | None) -> Balancer:

@@ -195,9 +195,7 @@ class Work:
     def advance(self, *, now: float) -> None:
         """Answer who waited too long, stop work that nobody waits for, report progress."""
         for run_id in self._news.take_due(now=now):
-            run = self._runs.get(run_id)
-            if run is not None:
-                self._report(run, now)
+            self._report(self._runs[run_id], now)
         for run_id in self._deadlines.take_due(now=now):
             run = self._runs[run_id]
             if run.state is State.WAITING:
