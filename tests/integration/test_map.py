@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
-from mreza import MeshNetwork
+import pytest
+
+from mreza import ConfigError, MeshNetwork, Strategy
 from tests.support.eventually import eventually_async
 from tests.support.meshes import running
 from tests.support.processes import Processes, mreza
@@ -50,3 +53,26 @@ def test_the_command_maps_files(processes: Processes, tmp_path: Path) -> None:
     first, second = json.loads(bad.stdout)["results"]
     assert first["result"] == "text 0"
     assert "cannot read" in second["error"]
+
+
+async def test_a_call_may_have_its_own_strategy_and_a_second_worker() -> None:
+    async with running("a", "b", "c") as (a, b, c):
+        never = asyncio.Event()
+
+        @b.process("answer", idempotent=True)
+        async def stuck(_: int) -> str:
+            await never.wait()
+            return "never"
+
+        @c.process("answer", idempotent=True)
+        async def quick(_: int) -> str:
+            return "c"
+
+        await eventually_async(
+            lambda: sum("answer" in member.offers for member in a.members) == 2, "both offer it"
+        )
+        for _ in range(4):
+            # Round robin asks b every other time, and c when b is late.
+            assert await a.call("answer", 1, strategy=Strategy.ROUND_ROBIN, hedge=0.05) == "c"
+        with pytest.raises(ConfigError, match="ROUND_ROBIN"):
+            await a.call("answer", 1, strategy="fastest")

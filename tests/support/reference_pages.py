@@ -489,10 +489,16 @@ def _elsewhere(kind: type) -> bool:
     return issubclass(kind, Exception | Event | BaseModel)
 
 
+def _members(kind: type) -> dict[str, Any]:
+    """What a class defines, and what our own bases of it do."""
+    own = [base for base in kind.__mro__ if base.__module__.startswith("mreza.")]
+    return {name: value for base in reversed(own) for name, value in vars(base).items()}
+
+
 def _class_with_methods(name: str, kind: type) -> str:
     made = f"{name}{_signature(kind.__init__)}"  # type: ignore[misc]
     parts = [f"## {name}", _filled(summary(kind)), _filled(_rest(kind)), _code(made)]
-    for method, value in vars(kind).items():
+    for method, value in _members(kind).items():
         if method.startswith("_"):
             continue
         plain = getattr(value, "__func__", value)

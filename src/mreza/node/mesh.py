@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Callable,
     Iterable,
     Sequence,
@@ -14,28 +13,24 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mreza.address import Address
+from mreza.config.load_balancer import Strategy
 from mreza.config.mesh import MeshConfig
 from mreza.errors import ConfigError
-from mreza.events import Event
 from mreza.ids import MeshId, NodeId
 from mreza.messaging.message import Message, Receipt
 from mreza.node.life import Life
 from mreza.node.load_balancer import LoadBalancer
 from mreza.node.mapping import IN_FLIGHT, Mapping, MapResult
 from mreza.node.running import RunningNode
-from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
+from mreza.node.sight import Node, Sight
+from mreza.node.views import CallResult
 from mreza.processes.handlers import ProcessSpec
 from mreza.qos import Delivery, Priority
-from mreza.wire.envelope import HOP_LIMIT
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-Node = NodeId | str
-"A node's id, its 26 letters, or its name."
-
-PING_TIMEOUT_S = 5.0
 
 
-class MeshNetwork:
+class MeshNetwork(Sight):
     """A node: it finds the others, proves who it is, carries messages and does work.
 
     Nothing happens before `initialize` (or `async with`); every method with a result has a deadline
@@ -75,10 +70,7 @@ class MeshNetwork:
             },
         }
         self._config = MeshConfig.load(**given) if config is None else config.with_changes(**given)
-        self._load_balancer = load_balancer or LoadBalancer(
-            strategy=self._config.load_balancer.strategy,
-            threshold=self._config.load_balancer.threshold,
-        )
+        self._load_balancer = load_balancer or LoadBalancer.from_config(self._config.load_balancer)
         self._life = Life(self._config, self)
         self._load_balancer.attach(self)
 
@@ -282,13 +274,17 @@ class MeshNetwork:
         key: str | None = None,
         idempotency_key: str = "",
         on_progress: Callable[[Any], None] | None = None,
+        strategy: Strategy | str | None = None,
+        hedge: bool | float = False,
         result_type: Any = Any,
     ) -> Any:
         """Have a process run on some node that offers it (or on `node`) and return its result.
 
         `on_progress` is called, on the event loop, with what the handler gives `context.progress`.
         A worker that has done work under this `idempotency_key` answers again without doing it
-        again (see `Message`). Cancelling the call cancels its handler.
+        again (see `Message`). `strategy` picks the worker of this call only. `hedge` asks a second
+        worker when the answer is late, after so many seconds or (True) after what 95 % of answers
+        take, if the process is idempotent. Cancelling the call cancels its handler.
 
         Raises as `send_message` does.
         """
@@ -301,6 +297,8 @@ class MeshNetwork:
             key=key,
             idempotency_key=idempotency_key,
             on_progress=on_progress,
+            strategy=strategy,
+            hedge=hedge,
             result_type=result_type,
         )
         return done.result
@@ -316,6 +314,8 @@ class MeshNetwork:
         key: str | None = None,
         idempotency_key: str = "",
         on_progress: Callable[[Any], None] | None = None,
+        strategy: Strategy | str | None = None,
+        hedge: bool | float = False,
         result_type: Any = Any,
     ) -> CallResult:
         """As `call`, and tell who did it, how long it took and at which attempt."""
@@ -328,6 +328,8 @@ class MeshNetwork:
             key=key,
             idempotency_key=idempotency_key,
             on_progress=on_progress,
+            strategy=strategy,
+            hedge=hedge,
         )
         return outcome.call_result(result_type)
 
@@ -361,59 +363,6 @@ class MeshNetwork:
             ask, payloads, in_flight=in_flight, ordered=ordered, on_progress=on_progress
         )
         return mapping.results()
-
-    # See.
-
-    @property
-    def members(self) -> list[MemberInfo]:
-        """Every node this one knows of, itself included."""
-        return self._node.observer.members(now=self._node.now)
-
-    @property
-    def links(self) -> list[LinkInfo]:
-        return self._node.observer.links()
-
-    @property
-    def routes(self) -> list[RouteInfo]:
-        return self._node.observer.routes()
-
-    def snapshot(self) -> dict[str, Any]:
-        """Counters of this node since it started; keys are stable."""
-        return self._node.observer.snapshot()
-
-    def status(self) -> dict[str, Any]:
-        """The JSON of `mreza status`."""
-        return self._node.observer.status(now=self._node.now)
-
-    def events(self) -> AsyncIterator[Event]:
-        """What happens from now on. A listener that falls far behind loses the oldest."""
-        return self._node.hub.listen()
-
-    @property
-    def event_history(self) -> list[Event]:
-        """The last few hundred events, oldest first."""
-        return self._node.hub.history
-
-    async def ping(
-        self,
-        node: Node,
-        *,
-        count: int = 1,
-        interval_s: float = 1.0,
-        timeout_s: float = PING_TIMEOUT_S,
-    ) -> list[float | None]:
-        """Round-trip times through the mesh, in seconds; None for one not answered in time."""
-        return await self._node.program.ping(
-            node, count=count, interval_s=interval_s, timeout_s=timeout_s
-        )
-
-    async def trace(self, node: Node, *, timeout_s: float = PING_TIMEOUT_S) -> list[TraceHop]:
-        """The nodes on the way to `node`, each with the round trip that it answered itself.
-
-        Raises:
-            NoRoute: not even the first hop answered.
-        """
-        return await self._node.program.trace(node, timeout_s=timeout_s, hops_max=HOP_LIMIT - 1)
 
     # Inside.
 

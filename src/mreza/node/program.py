@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 from mreza.clock import Clock
+from mreza.config.load_balancer import Strategy
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import DeadlineExceeded, NoRoute
 from mreza.ids import NodeId
@@ -135,6 +136,8 @@ class Program:
         headers: dict[str, str] | None = None,
         idempotency_key: str = "",
         on_progress: OnProgress | None = None,
+        strategy: Strategy | str | None = None,
+        hedge: bool | float = False,
         to_handler: bool = False,
     ) -> Outcome:
         """Have `process` run somewhere, or `node`'s message handler, and wait for the outcome."""
@@ -151,6 +154,8 @@ class Program:
             idempotency_key=idempotency_key,
             progress=on_progress is not None,
             target_is_handler=to_handler,
+            strategy=strategy,
+            hedge=hedge,
             now=self._clock.monotonic(),
         )
         self._driver.wake()
