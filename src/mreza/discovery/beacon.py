@@ -1,8 +1,9 @@
 """Presence on a local network: a small signed datagram, said by multicast every two seconds.
 
 A beacon is a hint whom to dial; TLS then proves who is there. Its signature keeps a stranger from
-making the whole mesh dial an address of the stranger's choice; the rising stamp, from repeating an
-old one. Those of other meshes are normal and counted.
+speaking for a member; the rising stamp, from repeating an old one. A stranger can still make up
+nodes, so those of which nothing else speaks are dialed with little patience (`candidates`). Beacons
+of other meshes are normal and counted.
 """
 
 from __future__ import annotations

@@ -8,12 +8,14 @@ just lost is dialed at once and then twice a second at least, because most losse
 from __future__ import annotations
 
 import enum
+import math
 from random import Random
 from typing import NamedTuple
 
 from mreza.address import Address
 from mreza.config.discovery import DiscoveryConfig
 from mreza.ids import NodeId
+from mreza.token_bucket import TokenBucket
 
 LOST_FIRST_S = 0.02
 "After a lost link: long enough for a dying process to close its listener, short against 0.3 s."
@@ -28,6 +30,14 @@ OURSELF_PAUSE_S = 300.0
 "An address that turned out to be our own may become another's, but not soon."
 ADDRESSES_PER_NODE_MAX = 16
 NODES_MAX = 4096
+HINTED_MAX = 256
+"Nodes of which nothing but beacons speaks: anybody on the network can make up one after the other."
+HINTED_DIALS_MAX = 16
+"Dials to such nodes at a time; the places of a driver are for all."
+HINTED_DIALS_PER_S = 50.0
+"And in a second: nobody shall make a whole mesh call at a door of his choice all the time."
+HASTENED_EVERY_S = 5.0
+"A node that tells new addresses again and again is dialed at once only so often."
 PAUSE_MIN_S = 0.05
 "Never faster than this, whatever the dice say."
 RESET = "reset"
@@ -94,6 +104,8 @@ class _Target:
         "due_at",
         "failures",
         "gone_until",
+        "hasten_at",
+        "hinted",
         "linked_at",
         "lost_at",
         "node",
@@ -109,6 +121,10 @@ class _Target:
         self.places: dict[Address, _Place] = {}
         self.added_at = now
         self.due_at = now
+        self.hasten_at = now
+        "From then on a new address is dialed at once."
+        self.hinted = False
+        "Nothing but beacons speaks of it."
         self.failures = 0
         "Rounds without a link, in a row."
         self.brief = 0
@@ -128,6 +144,10 @@ class _Target:
         return any(place.in_flight for place in self.places.values())
 
     @property
+    def in_flight_count(self) -> int:
+        return sum(place.in_flight for place in self.places.values())
+
+    @property
     def succeeded(self) -> bool:
         return any(place.succeeded_at is not None for place in self.places.values())
 
@@ -145,6 +165,11 @@ class Candidates:
         self._rng = rng
         self._targets: dict[NodeId | Address, _Target] = {}
         self._linked: dict[NodeId, None] = {}
+        self._hinted_dials = TokenBucket(
+            rate_per_s=HINTED_DIALS_PER_S, burst=2 * HINTED_DIALS_PER_S
+        )
+        self._hinted_at = now
+        "From then on hinted nodes may be dialed; infinite until a dial to one of them ends."
         for text in config.peers:
             self.add(Source.STATIC, Address.parse(text), None, now=now)
 
@@ -161,9 +186,12 @@ class Candidates:
             return False
         key: NodeId | Address = address if node is None else node
         target = self._targets.get(key)
+        if target is not None and source is not Source.BEACON:
+            target.hinted = False
         if target is None:
-            self._make_room()
+            self._make_room(hinted=source is Source.BEACON)
             target = self._targets[key] = _Target(node, static=static, now=now)
+            target.hinted = source is Source.BEACON
         elif address in target.places:
             if source in (Source.BEACON, Source.STATE_DIRECTORY):
                 # It is alive now: what has failed before says little.
@@ -173,7 +201,10 @@ class Candidates:
         if len(target.places) >= ADDRESSES_PER_NODE_MAX and not self._forget_one(target):
             return False
         target.places[address] = _Place()
-        target.due_at = now
+        if now >= target.hasten_at:
+            target.due_at = now
+            target.hasten_at = now + HASTENED_EVERY_S
+        target.due_at = min(target.due_at, target.hasten_at)
         return True
 
     def linked(self, node: NodeId, address: Address | None = None, *, now: float) -> None:
@@ -181,6 +212,7 @@ class Candidates:
         self._linked[node] = None
         for target in self._of(node):
             target.failures = 0
+            target.hinted = False
             target.linked_at = now
             target.lost_at = None
             target.gone_until = 0.0
@@ -213,6 +245,8 @@ class Candidates:
         self, dial: Dial, outcome: Outcome, node: NodeId | None = None, *, now: float
     ) -> NodeId | None:
         """A dial has ended. Returns a node whose process is gone, as this result proves."""
+        # One place is free, whoever is dialed next.
+        self._hinted_at = min(self._hinted_at, now)
         target = self._targets.get(dial.address if dial.expected is None else dial.expected)
         place = target.places.get(dial.address) if target is not None else None
         if target is None or place is None:
@@ -231,19 +265,28 @@ class Candidates:
 
     def next_deadline(self) -> float | None:
         """When `due` has something; None while nobody is to be dialed."""
-        return min((t.due_at for t in self._targets.values() if self._is_wanted(t)), default=None)
+        return min(
+            (
+                max(t.due_at, self._hinted_at) if t.hinted else t.due_at
+                for t in self._targets.values()
+                if self._is_wanted(t)
+            ),
+            default=None,
+        )
 
     def due(self, *, now: float) -> list[Dial]:
         """What to dial now: all addresses of each node whose time has come, best first."""
         dials: list[Dial] = []
+        hinted: list[_Target] = []
         for target in self._targets.values():
             if target.due_at > now or not self._is_wanted(target):
                 continue
-            expected = None if target.static else target.node
-            known = sorted(target.places.items(), key=lambda item: -item[1].rank)
-            for address, place in known:
-                place.in_flight = True
-                dials.append(Dial(address, expected))
+            if target.hinted:
+                hinted.append(target)
+            else:
+                self._dial(target, dials)
+        if hinted and now >= self._hinted_at:
+            self._dial_hinted(hinted, dials, now)
         return dials
 
     def addresses_of(self, node: NodeId) -> tuple[Address, ...]:
@@ -254,6 +297,27 @@ class Candidates:
         )
 
     # Rules.
+
+    def _dial(self, target: _Target, dials: list[Dial]) -> None:
+        expected = None if target.static else target.node
+        known = sorted(target.places.items(), key=lambda item: -item[1].rank)
+        for address, place in known:
+            place.in_flight = True
+            dials.append(Dial(address, expected))
+
+    def _dial_hinted(self, hinted: list[_Target], dials: list[Dial], now: float) -> None:
+        """Those that wait longest, as far as patience with strangers goes."""
+        in_flight = sum(t.in_flight_count for t in self._targets.values() if t.hinted)
+        for target in sorted(hinted, key=lambda target: target.due_at):
+            count = len(target.places)
+            if in_flight and in_flight + count > HINTED_DIALS_MAX:
+                self._hinted_at = math.inf
+                return
+            if not self._hinted_dials.take(count, now=now):
+                self._hinted_at = self._hinted_dials.available_at(count, now=now)
+                return
+            in_flight += count
+            self._dial(target, dials)
 
     def _of(self, node: NodeId) -> list[_Target]:
         own = self._targets.get(node)
@@ -299,17 +363,23 @@ class Candidates:
             rng=self._rng,
         )
 
-    def _make_room(self) -> None:
-        if len(self._targets) < NODES_MAX:
-            return
-        # Those that never answered go first, the oldest of them; what the user gave stays.
-        key = min(
-            (key for key, target in self._targets.items() if not target.static),
-            key=lambda key: (self._targets[key].succeeded, self._targets[key].added_at),
-            default=None,
-        )
-        if key is not None:
-            del self._targets[key]
+    def _make_room(self, *, hinted: bool) -> None:
+        if hinted and sum(t.hinted for t in self._targets.values()) >= HINTED_MAX:
+            self._forget_oldest([key for key, t in self._targets.items() if t.hinted])
+        elif len(self._targets) >= NODES_MAX:
+            # What the user gave stays.
+            self._forget_oldest([key for key, t in self._targets.items() if not t.static])
+
+    def _forget_oldest(self, keys: list[NodeId | Address]) -> None:
+        """Those of which only beacons speak go first, then those that never answered."""
+
+        def worth(key: NodeId | Address) -> tuple[bool, bool, float]:
+            target = self._targets[key]
+            return not target.hinted, target.succeeded, target.added_at
+
+        idle = [key for key in keys if not self._targets[key].in_flight] or keys
+        if idle:
+            del self._targets[min(idle, key=worth)]
 
     def _forget_one(self, target: _Target) -> bool:
         """The address of a node that answered longest ago, or never, gives way to a new one."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from random import Random
 
 import pytest
@@ -323,3 +324,74 @@ def test_full_jitter_never_spins() -> None:
     waits = [backoff_s(n, first_s=0.5, max_s=30.0, rng=rng) for n in range(2000)]
     assert min(waits) >= module.PAUSE_MIN_S
     assert max(waits) <= 30.0
+
+
+def made_up(number: int) -> NodeId:
+    return NodeId(number.to_bytes(16))
+
+
+def test_nodes_that_only_beacons_name_are_dialed_with_little_patience() -> None:
+    c = candidates()
+    for number in range(100):
+        for port in range(1, 5):
+            c.add(Source.BEACON, Address("192.0.2.9", port), made_up(number), now=0.0)
+    c.add(Source.RECORD, ONE, A, now=0.0)
+    first = c.due(now=0.0)
+    assert Dial(ONE, A) in first, "members do not wait for strangers"
+    assert len(first) == 1 + module.HINTED_DIALS_MAX
+    assert c.next_deadline() == math.inf
+    dialed, now = len(first), 0.0
+    pending = first
+    while now < 2.0:
+        now += 0.01
+        for dial in pending:
+            c.result(dial, Outcome.NOBODY, now=now)
+        pending = c.due(now=now)
+        dialed += sum(dial.expected != A for dial in pending)
+    assert dialed <= 1 + (2 + now) * module.HINTED_DIALS_PER_S
+
+
+def test_a_hinted_node_that_is_heard_of_otherwise_is_a_member_like_others() -> None:
+    c = candidates()
+    for number in range(100):
+        c.add(Source.BEACON, Address("192.0.2.9", 1), made_up(number), now=0.0)
+    c.due(now=0.0)
+    c.add(Source.RECORD, Address("192.0.2.9", 1), made_up(99), now=0.0)
+    assert [dial.expected for dial in c.due(now=0.0)] == [made_up(99)]
+
+
+def test_made_up_nodes_push_out_each_other_and_no_member() -> None:
+    c = candidates()
+    c.add(Source.RECORD, ONE, A, now=0.0)
+    for number in range(2 * module.HINTED_MAX):
+        c.add(Source.BEACON, TWO, made_up(number), now=float(number))
+    assert c.addresses_of(A) == (ONE,)
+    assert c.addresses_of(made_up(0)) == ()
+    assert c.addresses_of(made_up(2 * module.HINTED_MAX - 1)) == (TWO,)
+    assert len(c._targets) == module.HINTED_MAX + 1
+
+
+def test_when_all_places_are_taken_what_was_made_up_goes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "NODES_MAX", 3)
+    c = candidates()
+    c.add(Source.RECORD, ONE, A, now=0.0)
+    c.add(Source.RECORD, ONE, B, now=1.0)
+    c.add(Source.BEACON, TWO, made_up(1), now=2.0)
+    c.add(Source.RECORD, TWO, made_up(2), now=3.0)
+    assert list(c._targets) == [A, B, made_up(2)]
+
+
+def test_a_node_that_moves_all_the_time_is_followed_only_so_often() -> None:
+    c = candidates()
+    dialed = 0
+    for tenth in range(200):
+        now = tenth / 10
+        for port in range(1, 17):
+            c.add(Source.RECORD, Address("192.0.2.9", 100 * (tenth + 1) + port), A, now=now)
+        for dial in c.due(now=now):
+            dialed += 1
+            c.result(dial, Outcome.NOBODY, now=now)
+    rounds = dialed / ADDRESSES_PER_NODE_MAX
+    assert rounds <= 20 / module.HASTENED_EVERY_S + 12, "its rounds, and one for each news in time"
