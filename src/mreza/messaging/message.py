@@ -37,6 +37,7 @@ class Message:
     It remembers for ten minutes (`ProcessesConfig.remember_s`); others know nothing of it, so give
     `destination` or, with a strategy that hashes, leave `key` out: this one is taken for it."""
     delivery: Delivery = Delivery.AT_LEAST_ONCE
+    "A message with a receipt is sent until it is acknowledged; the others are for `send`."
     timeout_s: float | None = None
     "None: `MessagingConfig.timeout_s`."
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +49,11 @@ class Message:
             )
         if self.type is MessageType.DATA and self.destination is None:
             raise PayloadError("a DATA message needs destination=, a node's id or name")
+        if self.delivery is not Delivery.AT_LEAST_ONCE:
+            raise PayloadError(
+                f"delivery {self.delivery} is not allowed here: a message with a receipt is sent "
+                "AT_LEAST_ONCE; use `mesh.send(..., delivery=)` for AT_MOST_ONCE and ORDERED"
+            )
         if self.timeout_s is not None and not self.timeout_s > 0:
             raise PayloadError(f"timeout_s must be positive, not {self.timeout_s}")
         if len(self.process.encode()) > REQUEST_TARGET_MAX:

@@ -51,3 +51,9 @@ def test_a_receipt_is_a_value() -> None:
     receipt = Receipt(MessageId(NODE, 1, 1, 1, 0), NODE, (NODE,), 1, 0.5, "done")
     assert receipt.result == "done"
     assert receipt == Receipt(MessageId(NODE, 1, 1, 1, 0), NODE, (NODE,), 1, 0.5, "done")
+
+
+@pytest.mark.parametrize("delivery", [Delivery.AT_MOST_ONCE, Delivery.ORDERED])
+def test_a_delivery_that_a_receipt_cannot_have_is_refused(delivery: Delivery) -> None:
+    with pytest.raises(PayloadError, match="AT_LEAST_ONCE"):
+        Message(MessageType.PROCESS, 1, delivery=delivery)
