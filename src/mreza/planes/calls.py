@@ -368,7 +368,9 @@ class Calls:
             return
         error = refusal_error(status, failure, attempt.node, call)
         goes_on = self._ended(attempt, error, now, final=status == Status.FAILED)
-        self._learn(attempt.node, load, now)
+        if status != Status.FAILED:
+            # Who fails at once says that it can hold a thousand times more than who works.
+            self._learn(attempt.node, load, now)
         if goes_on:
             return
         waits_for_it = call.to_handler or call.node is not None

@@ -91,9 +91,14 @@ class Line:
         self.mean_s = 0.0
         self.capacity = limit
 
-    def ended(self, duration_s: float, *, at_a_time: int) -> None:
-        """A run has ended: learn how long one takes, and how many can be held."""
+    def ended(self, duration_s: float | None, *, at_a_time: int) -> None:
+        """A run has ended: learn how long one takes, and how many can be held.
+
+        None: it failed, and how soon says nothing about work that succeeds.
+        """
         self.running -= 1
+        if duration_s is None:
+            return
         self.mean_s += DURATION_GAIN * (duration_s - self.mean_s)
         places = int(at_a_time * self.wait_s / max(self.mean_s, 1e-6))
         self.capacity = at_a_time + min(self.limit, places)

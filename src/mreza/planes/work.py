@@ -161,7 +161,8 @@ class Work:
         target = run.request.target
         line = self._lines[target]
         before = line.capacity
-        line.ended(now - run.started_at, at_a_time=self._at_a_time(target))
+        took_s = None if status == Status.FAILED else now - run.started_at
+        line.ended(took_s, at_a_time=self._at_a_time(target))
         self._capacity += line.capacity - before
         if run.state is State.RUNNING:
             if run.key is not None and status == Status.OK:

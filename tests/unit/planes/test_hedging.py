@@ -212,6 +212,16 @@ def test_what_a_worker_says_of_its_load_counts(bench: Bench) -> None:
     assert {bench.call() and NAME[bench.one_sent().destination] for _ in range(4)} == {"b", "c"}
     bench.call(node=A)
     refused = bench.one_sent()
-    busy = Response(refused.request.id, Status.FAILED, raw(None), Load(75, 80))
+    busy = Response(refused.request.id, Status.OVERLOADED, raw(None), Load(75, 80))
     bench.responses(A, busy)
     assert bench.plane.balancer.load_of(A).in_flight == 75
+
+
+def test_a_node_that_fails_at_once_is_not_believed_to_hold_a_thousand_times_more(
+    bench: Bench,
+) -> None:
+    bench.call(node=A)
+    failed = Response(bench.one_sent().request.id, Status.FAILED, raw(None), Load(0, 1024))
+    bench.responses(A, failed)
+    bench.outcome()
+    assert bench.plane.balancer.load_of(A) == NodeLoad(A)

@@ -19,6 +19,15 @@ def test_the_capacity_is_what_will_be_served_in_time() -> None:
     assert line.capacity == 2 + 1000, "as many as may wait"
 
 
+def test_work_that_failed_says_nothing_about_how_long_work_takes() -> None:
+    line = Line(1000, wait_s=1.0)
+    line.ended(0.1, at_a_time=2)
+    mean_s, capacity = line.mean_s, line.capacity
+    for _ in range(200):
+        line.ended(None, at_a_time=2)
+    assert (line.mean_s, line.capacity) == (mean_s, capacity)
+
+
 def test_a_full_line_names_a_time_within_reason() -> None:
     line = Line(1000, wait_s=1.0)
     assert line.retry_after_s(at_a_time=1) == RETRY_AFTER_MIN_S
