@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from mreza.address import Address
 from mreza.clock import Clock
-from mreza.errors import DecodeError, MeshError, StateError
+from mreza.errors import CertificateRejected, DecodeError, MeshError, StateError
 from mreza.events import MemberState
 from mreza.ids import NodeId
 from mreza.node.logs import Log
 from mreza.node.state import NodeState
 from mreza.planes.core import NodeCore
 from mreza.security.admission import JoinDesk, refusal
+from mreza.security.identity import node_id_of
 from mreza.wire.join import JOIN_ANSWER, JOIN_REQUEST, JoinAnswer, JoinChain, JoinRequest
 
 PASS_ON_TIMEOUT_S = 10.0
@@ -34,6 +35,7 @@ class Door:
         self._state = state
         self._clock = clock
         self._ask_authority = ask_authority
+        self._anchors = credentials.anchors
         self._desk = JoinDesk(
             mesh=credentials.mesh, authorities=credentials.authorities, ledger=state.tokens
         )
@@ -77,16 +79,29 @@ class Door:
     async def _decide(self, request: JoinRequest) -> JoinAnswer:
         if self._desk.holds(request.authority_id):
             return await self._decide_here(request)
-        answer = refusal("no_authority")
-        for node in self._holders(request.authority_id):
+        holders = self._holders(request.authority_id)
+        refused: JoinAnswer | None = None
+        for node in holders:
             try:
                 async with asyncio.timeout(PASS_ON_TIMEOUT_S):
                     raw = await self._ask_authority(node, JOIN_REQUEST.encode(request))
-                return JOIN_ANSWER.decode(raw)
+                answer = JOIN_ANSWER.decode(raw)
+                if not answer.code:
+                    self._check_grant(answer, request)
+                    return answer
+                # Any member may say that it holds the key; only a certificate proves it.
+                refused = answer
             except (MeshError, TimeoutError) as error:
                 log.warning("join_authority_silent", authority=node.short, error=str(error))
-                answer = refusal("unavailable")
-        return answer
+        return refused or refusal("unavailable" if holders else "no_authority")
+
+    def _check_grant(self, answer: JoinAnswer, request: JoinRequest) -> None:
+        """Raise CertificateRejected unless an authority of this mesh has signed it for them."""
+        granted = self._anchors.check_chain(answer.certificates, wall=self._clock.wall())
+        if granted.node_id != node_id_of(request.public_key):
+            raise CertificateRejected(
+                f"the certificate granted is that of {granted.node_id}", code="id_mismatch"
+            )
 
     async def _decide_here(self, request: JoinRequest) -> JoinAnswer:
         # The ledger waits for the disk; other messages must not wait with it.

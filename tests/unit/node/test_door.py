@@ -17,7 +17,7 @@ from mreza.security.admission import refusal
 from mreza.security.credentials import Credentials
 from mreza.wire.join import JOIN_ANSWER, JOIN_REQUEST, JoinAnswer, JoinRequest
 from tests.support.hand_clock import HandClock
-from tests.support.security import authority_of, member
+from tests.support.security import WALL, authority_of, member
 
 FROM = Address("192.0.2.1", 5)
 HOLDER, OTHER = NodeId(b"h" * 16), NodeId(b"o" * 16)
@@ -52,7 +52,9 @@ class Case:
         state: Any = type(
             "State", (), {"credentials": self.credentials, "tokens": None, "name": "a"}
         )()
-        self.door = Door(core, state, clock=HandClock(), ask_authority=self._ask)
+        clock = HandClock()
+        clock.wall = lambda: WALL  # type: ignore[method-assign]
+        self.door = Door(core, state, clock=clock, ask_authority=self._ask)
 
     def knows(self, node: NodeId, state: MemberState, *authorities: bytes) -> None:
         self._control.members[node] = Member(node, state, authorities)
@@ -78,18 +80,22 @@ class Case:
         monkeypatch.setattr(self.door._desk, "decide", decide)
 
 
+NEW = member()
+"Who wants to join, with what it will be granted."
+
+
 def request_of(authority_id: bytes = AUTHORITY) -> JoinRequest:
     return JoinRequest(
         token_id=b"t" * 16,
         authority_id=authority_id,
-        public_key=bytes(32),
+        public_key=NEW.identity.public_key,
         name="new",
         proof=bytes(32),
         signature=bytes(64),
     )
 
 
-GRANTED = JoinAnswer(certificates=(b"leaf", b"authority"))
+GRANTED = JoinAnswer(certificates=NEW.chain)
 
 
 async def test_the_holder_of_the_key_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +154,23 @@ async def test_a_holder_that_fails_or_hangs_makes_room_for_the_next(
     case.answers[nodes[3]] = JOIN_ANSWER.encode(refusal("used"))
     assert (await case.door.answer(request_of(), FROM)).code == "used"
     assert [node for node, _ in case.asked] == nodes
+
+
+async def test_a_member_that_only_says_it_holds_the_key_keeps_nobody_out() -> None:
+    case = Case(plain=True)
+    nodes = [NodeId(bytes([number]) * 16) for number in (1, 2, 3, 4)]
+    for node in nodes:
+        case.knows(node, MemberState.ALIVE, AUTHORITY)
+    case.answers = {
+        nodes[0]: JOIN_ANSWER.encode(refusal("used")),
+        nodes[1]: JOIN_ANSWER.encode(JoinAnswer(certificates=(b"leaf", b"authority"))),
+        nodes[2]: JOIN_ANSWER.encode(JoinAnswer(certificates=member().chain)),
+        nodes[3]: JOIN_ANSWER.encode(GRANTED),
+    }
+    assert await case.door.answer(request_of(), FROM) == GRANTED
+    del case.answers[nodes[3]]
+    case.answers[nodes[3]] = NoRoute("gone")
+    assert (await case.door.answer(request_of(), FROM)).code == "used"
 
 
 async def test_when_no_holder_answers_the_stranger_may_come_again() -> None:
