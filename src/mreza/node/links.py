@@ -298,7 +298,8 @@ class Links:
         if code == RefusalCode.SELF:
             return
         heard = None if by_us else introduction
-        if link.peer == self.me and not by_us:
+        # Whoever names our address for a node that is not there has us dial ourselves.
+        if link.peer == self.me and not by_us and code != RefusalCode.OTHER_NODE:
             epoch = heard.record.epoch if heard is not None else 0
             self._events.identity_conflict(link.address, epoch, heard)
         if code in (RefusalCode.DUPLICATE_LINK, RefusalCode.SHUTDOWN):

@@ -226,6 +226,14 @@ async def test_our_own_address_is_no_conflict(network: FakeNetwork) -> None:
         assert (a.log, a.refusals, a.conflicts) == ([], [], [])
 
 
+async def test_our_own_address_in_the_name_of_another_is_no_conflict(network: FakeNetwork) -> None:
+    a, b = LinkEnd(MESH.credentials()), LinkEnd(MESH.credentials())
+    async with ends(a, b):
+        assert (await a.links.dial(a.address, expected=b.me)).cause == "other_node"
+        await eventually_async(lambda: a.codes() == ["other_node", "other_node"])
+        assert a.conflicts == []
+
+
 async def test_a_revoked_member_is_refused(network: FakeNetwork) -> None:
     asked: list[MemberCertificate] = []
 
