@@ -22,6 +22,7 @@ from mreza.wire.frame import FrameType
 from mreza.wire.link import GOODBYE, HELLO, Goodbye
 from mreza.wire.records import AgedRecord, Record
 from tests.integration.link_ends import LinkEnd, MeshOfLinks, ends
+from tests.support.eventually import eventually_async
 from tests.support.fake_net import FakeNetwork, Visitor, turns, until
 from tests.support.hand_clock import HandClock
 
