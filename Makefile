@@ -1,7 +1,7 @@
 # Everything a developer does. Needs Python 3.11 or newer and make; the rest is installed into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check coverage bench stress sim docs reference lock clean format
+.PHONY: help venv demo test check coverage bench bench-peers stress sim docs reference lock clean format
 
 # The first interpreter that is new enough; or say which: make PYTHON=/path/to/python3.12 test
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -20,7 +20,7 @@ PYTEST := $(PY) -m pytest
 SOURCES := $(wildcard src tests benchmarks examples)
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .venv/.created:
 	@test -n "$(PYTHON)" || { echo "mreza needs Python 3.11 or newer; say make PYTHON=/path/to/python3"; exit 1; }
@@ -67,6 +67,16 @@ sim: .venv/.test ## The simulated worlds with many seeds
 bench: .venv/.runtime ## Measure, with ratios to raw TLS of the same run
 	$(PY) -m benchmarks $(BENCH_FLAGS)
 
+# An environment of its own: the libraries bring forty packages that mreza has nothing to do with.
+BENCH_PY := $(subst .venv,.venv-bench,$(PY))
+.venv-bench/.created: requirements/bench.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	$(BENCH_PY) -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/bench.txt
+	@touch $@
+
+bench-peers: .venv-bench/.created ## mesh.call beside grpcio, Dask and Ray, installed into .venv-bench
+	PYTHONPATH=src $(BENCH_PY) -m benchmarks --only '128 B call' $(BENCH_FLAGS)
+
 check: .venv/.test .venv/.docs ## What CI runs first: format, lint, types, import contracts, documentation
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -91,6 +101,7 @@ lock: ## Resolve requirements/*.in anew; LOCK_FLAGS=--upgrade takes newer versio
 	$(UV_LOCK) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
 	$(UV_LOCK) $(LOCK_FLAGS) requirements/test.in -c requirements/runtime.txt -o requirements/test.txt
 	$(UV_LOCK) $(LOCK_FLAGS) requirements/docs.in -c requirements/test.txt -o requirements/docs.txt
+	$(UV_LOCK) $(LOCK_FLAGS) requirements/bench.in -c requirements/test.txt -o requirements/bench.txt
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .cache site .coverage .coverage.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .cache site .coverage .coverage.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

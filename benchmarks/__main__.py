@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Case, Measured, Summary, summarize
+from benchmarks.peers import PACKAGES, PEERS, is_installed
 from benchmarks.systems import System, all_systems
 
 KIB = 1024
@@ -33,10 +34,10 @@ CASES = (
     Case("128 B ping-pong", "round_trips", 128, (OURS, BLOCKS, STREAMS), "us"),
     Case("128 B ping-pong, one relay", "round_trips", 128, (RELAYED, BLOCKS, STREAMS), "us"),
     Case("128 B send_message", "receipts", 128, (OURS,), "us"),
-    Case("128 B call", "calls", 128, (OURS,), "us"),
-    Case("128 B call, 100 in flight", "calls_many", 128, (OURS, STREAMS)),
+    Case("128 B call", "calls", 128, (OURS, *PEERS), "us"),
+    Case("128 B call, 100 in flight", "calls_many", 128, (OURS, STREAMS, *PEERS)),
 )
-"The second system is raw TLS; a relay is compared with a direct raw connection."
+"A relay is compared with a direct raw connection."
 LIKE_PING_PONG = ("receipts", "calls")
 "What TLS alone does not have is compared with its ping-pong, measured beside it."
 
@@ -57,15 +58,22 @@ def arguments() -> argparse.Namespace:
 
 
 def with_peers(case: Case) -> Case:
-    """Ping-pong of the raw connection beside what only we have."""
+    """The libraries that are installed, and ping-pong of raw TLS beside what it does not have."""
+    there = tuple(name for name in case.systems if name not in PEERS or is_installed(name))
     if case.do in LIKE_PING_PONG:
-        return dataclasses.replace(case, systems=(*case.systems, BLOCKS, STREAMS))
-    return case
+        there = (there[0], BLOCKS, STREAMS, *there[1:])
+    return dataclasses.replace(case, systems=there)
+
+
+def missing_peers(cases: list[Case]) -> list[str]:
+    """Peers of these cases that cannot be measured here."""
+    wanted = {name for case in cases for name in case.systems}
+    return [name for name in PEERS if name in wanted and not is_installed(name)]
 
 
 def as_peer(case: Case, system: str) -> Case:
     """What this system does for the case."""
-    if case.do in LIKE_PING_PONG and not system.startswith("mreza"):
+    if case.do in LIKE_PING_PONG and system in (BLOCKS, STREAMS):
         return dataclasses.replace(case, do="round_trips")
     return case
 
@@ -128,15 +136,25 @@ def surroundings() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": os.cpu_count(),
         "congestion_control": control.read_text().strip() if control.exists() else None,
-        "versions": {name: version(name) for name in ("cryptography", "msgspec", "uvloop")},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of what we need, and of the peers that are there."""
+    names = ["cryptography", "msgspec", "uvloop"]
+    names += [PACKAGES[peer] for peer in PEERS if is_installed(peer)]
+    return {name: version(name) for name in names}
 
 
 async def main() -> None:
     given = arguments()
-    cases = [with_peers(case) for case in CASES if not given.only or given.only in case.name]
-    if not cases:
+    chosen = [case for case in CASES if not given.only or given.only in case.name]
+    if not chosen:
         raise SystemExit(f"no case contains {given.only!r}: {', '.join(c.name for c in CASES)}")
+    for name in missing_peers(chosen):
+        print(f"{name}: not measured, is not installed (make bench-peers does)", file=sys.stderr)
+    cases = [with_peers(case) for case in chosen]
     wanted = {system for case in cases for system in case.systems}
     with tempfile.TemporaryDirectory(prefix="mreza-bench-") as folder:
         async with all_systems(Path(folder), wanted) as systems:

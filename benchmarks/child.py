@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import resource
 import sys
 from typing import Any
 
+import psutil
 import uvloop
+
+from benchmarks.peers import PEERS
 
 ANSWER_LIMIT = 1 << 20
 
 
 def cpu_s() -> float:
-    """CPU time of this process so far."""
+    """CPU time of this process so far, and of the processes it has started and that live."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    total = used.ru_utime + used.ru_stime
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def make_end(kind: str) -> Any:
@@ -25,6 +35,10 @@ def make_end(kind: str) -> Any:
         from benchmarks.mesh_end import MeshEnd  # noqa: PLC0415
 
         return MeshEnd()
+    if kind in PEERS:
+        from benchmarks.peers import make_peer  # noqa: PLC0415
+
+        return make_peer(kind)
     from benchmarks import tls_ends  # noqa: PLC0415
 
     return tls_ends.ENDS[kind]()
@@ -32,6 +46,9 @@ def make_end(kind: str) -> Any:
 
 async def serve(kind: str) -> None:
     """Obey until standard input ends."""
+    # Answers go where standard output went; what a library prints goes to standard error.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     end = make_end(kind)
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader(limit=ANSWER_LIMIT)
@@ -48,8 +65,8 @@ async def serve(kind: str) -> None:
                 answer = {"cpu_s": cpu_s() - marked}
             else:
                 answer = await getattr(end, do)(**command) or {}
-            sys.stdout.write(json.dumps(answer) + "\n")
-            sys.stdout.flush()
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
     finally:
         await end.close()
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import ipaddress
 import json
 import os
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,8 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
 from benchmarks.child import ANSWER_LIMIT
 from benchmarks.figures import Case, Measured
+from benchmarks.peers import PEERS
 from mreza.security.authority import Authority, create_mesh
 from mreza.security.credentials import to_pem
 from mreza.security.identity import Identity
@@ -33,7 +43,7 @@ class Child:
         self._what = what
 
     @classmethod
-    async def start(cls, kind: str, *, what: str) -> Self:
+    async def start(cls, kind: str, *, what: str, env: dict[str, str]) -> Self:
         paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -43,7 +53,11 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=ANSWER_LIMIT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                **env,
+            },
         )
         return cls(process, what)
 
@@ -105,15 +119,15 @@ class System:
 
 
 @contextlib.asynccontextmanager
-async def children(kind: str, *roles: str) -> AsyncIterator[dict[str, Child]]:
+async def children(kind: str, *roles: str, **env: str) -> AsyncIterator[dict[str, Child]]:
     """Processes of one kind, ended with the block."""
     started: dict[str, Child] = {}
     try:
         for role in roles:
-            started[role] = await Child.start(kind, what=f"{kind} {role}")
+            started[role] = await Child.start(kind, what=f"{kind} {role}", env=env)
         yield started
     finally:
-        for child in started.values():
+        for child in reversed(started.values()):
             await child.end()
 
 
@@ -152,14 +166,34 @@ async def tls(kind: str, folder: Path) -> AsyncIterator[System]:
         yield System(kind, ends)
 
 
+@contextlib.asynccontextmanager
+async def peer(kind: str, folder: Path) -> AsyncIterator[System]:
+    """Another library: a server or a cluster in one process (and those it starts), and a caller."""
+    own = folder / kind
+    p256_certificates(own)
+    # A token of this run alone: Ray would make one for all clusters of this user.
+    token = own / "ray.token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    env = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    async with children(kind, FAR, NEAR, **env) as ends:
+        there = await ends[FAR].ask("open", folder=str(own), role=FAR)
+        await ends[NEAR].ask("open", folder=str(own), role=NEAR, address=there["address"])
+        yield System(kind, ends)
+
+
 def certificates(folder: Path) -> tuple[str, dict[str, str]]:
     """A root and two members of it, as files: the same kind of certificate as ours."""
     folder.mkdir()
     wall = time.time()
-    secrets = create_mesh("benchmark", wall=wall)
-    authority = Authority(secrets.authority_key_pem, secrets.authority_der, secrets.root_der)
+    made = create_mesh("benchmark", wall=wall)
+    authority = Authority(made.authority_key_pem, made.authority_der, made.root_der)
     roots = folder / "roots.pem"
-    roots.write_bytes(to_pem([secrets.root_der]))
+    roots.write_bytes(to_pem([made.root_der]))
     pems = {}
     for role in (NEAR, FAR):
         identity = Identity.generate()
@@ -171,6 +205,40 @@ def certificates(folder: Path) -> tuple[str, dict[str, str]]:
     return str(roots), pems
 
 
+def p256_certificates(folder: Path) -> None:
+    """As `certificates`, of P-256, for TLS libraries that do not take Ed25519."""
+    folder.mkdir()
+    now = dt.datetime.now(dt.UTC)
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
+
+    def issue(name: str, key: ec.EllipticCurvePrivateKey, *, is_root: bool) -> bytes:
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(root_name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(minutes=5))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .sign(root_key, hashes.SHA256())
+        )
+        return made.public_bytes(Encoding.PEM)
+
+    (folder / "root.pem").write_bytes(issue("root", root_key, is_root=True))
+    for role in (NEAR, FAR):
+        key = ec.generate_private_key(ec.SECP256R1())
+        (folder / f"{role}.pem").write_bytes(issue(role, key, is_root=False))
+        secret = folder / f"{role}.key"
+        secret.touch(mode=0o600)
+        secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
 @contextlib.asynccontextmanager
 async def all_systems(folder: Path, wanted: set[str]) -> AsyncIterator[dict[str, System]]:
     """Those of the systems that are wanted, by name, running side by side."""
@@ -178,6 +246,7 @@ async def all_systems(folder: Path, wanted: set[str]) -> AsyncIterator[dict[str,
         "mreza": mesh,
         "mreza, one relay": mesh_line,
         **{kind: partial(tls, kind) for kind in ("tls-blocks", "tls-batches", "tls-streams")},
+        **{kind: partial(peer, kind) for kind in PEERS},
     }
     async with contextlib.AsyncExitStack() as stack:
         yield {
