@@ -42,6 +42,7 @@ class Workshop:
         """Map so many numbers; `victim` dies when a quarter is done, and is back afterwards."""
         for name in WORKERS:
             await offers(mesh, name, process)
+            await mesh.call(process, -1, node=name)  # the one that is back can be reached
         numbers = range(self._first, self._first + tasks)
         self._first += tasks
         found: list[MapResult] = []
