@@ -153,7 +153,10 @@ async def main() -> None:
     if not chosen:
         raise SystemExit(f"no case contains {given.only!r}: {', '.join(c.name for c in CASES)}")
     for name in missing_peers(chosen):
-        print(f"{name}: not measured, is not installed (make bench-peers does)", file=sys.stderr)
+        print(
+            f"{name}: not measured: not installed (make bench-peers does that), or not on this system",
+            file=sys.stderr,
+        )
     cases = [with_peers(case) for case in chosen]
     wanted = {system for case in cases for system in case.systems}
     with tempfile.TemporaryDirectory(prefix="mreza-bench-") as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import Any
 
 PEERS = {"grpc": "grpc", "dask": "distributed", "ray": "ray"}
@@ -12,6 +13,9 @@ PACKAGES = {"grpc": "grpcio", "dask": "distributed", "ray": "ray"}
 
 
 def is_installed(system: str) -> bool:
+    if system == "ray" and sys.platform != "linux":
+        # Elsewhere there is one loopback address, and Ray then listens on all networks.
+        return False
     return importlib.util.find_spec(PEERS[system]) is not None
 
 

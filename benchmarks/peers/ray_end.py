@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import ray
 
 from benchmarks.peers.calling import CallingEnd
 
-LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+LOOPBACK = "127.0.0.2"
 "Ray takes 127.0.0.1 for a mistake and listens on all networks instead; not so another loopback."
 
 
