@@ -154,7 +154,7 @@ async def main() -> None:
         raise SystemExit(f"no case contains {given.only!r}: {', '.join(c.name for c in CASES)}")
     for name in missing_peers(chosen):
         print(
-            f"{name}: not measured: not installed (make bench-peers does that), or not on this system",
+            f"{name}: not measured: not installed (make bench-peers), or not on this system",
             file=sys.stderr,
         )
     cases = [with_peers(case) for case in chosen]
