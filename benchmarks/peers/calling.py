@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import itertools
 import time
@@ -10,11 +11,12 @@ from typing import Any
 from benchmarks.timing import timed
 
 
-class CallingEnd:
+class CallingEnd(abc.ABC):
     """Measures `call`. The far end has nothing to be told."""
 
+    @abc.abstractmethod
     async def call(self, payload: bytes) -> bytes:
-        raise NotImplementedError
+        """Have the bytes come back from the other process."""
 
     async def count(self, *, size: int) -> None:
         del size
