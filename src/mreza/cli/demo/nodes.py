@@ -31,6 +31,11 @@ TOKEN_TTL_S = 600
 _READY = re.compile(r"ready node=(\S+) listen=(\S+)")
 
 
+ONE_MACHINE = {"MREZA_LOAD_BALANCER__THRESHOLD": "1"}
+"""The nodes share their processors: a busy one says nothing about who should do the next file, and
+round robin stays even."""
+
+
 class DemoNode:
     """One `mreza up` in a process of its own."""
 
@@ -70,7 +75,7 @@ class DemoNode:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=self.state,
-                env=child_environment(env),
+                env=child_environment(ONE_MACHINE | dict(env)),
                 # Ctrl-C is for the demo, which then ends its nodes in order.
                 start_new_session=True,
             )
