@@ -87,3 +87,57 @@ async def test_a_boot_counter_that_cannot_be_written_is_tried_again(
         assert boot_of(node.core.epoch) == first
         full = False
         await eventually_async(lambda: boot_of(node.core.epoch) == first + 5)
+
+
+@pytest.mark.parametrize("where", ["message", "process"])
+async def test_a_handler_may_close_its_node(where: str) -> None:
+    async with no_leaks_async(), MeshNetwork(name="a") as mesh:
+
+        @mesh.on_message
+        async def heard(_: object) -> None:
+            await mesh.close()
+
+        @mesh.process("stop")
+        async def stop(_: None) -> None:
+            await mesh.close()
+
+        async with asyncio.timeout(20):
+            if where == "message":
+                mesh.send("a", 1)
+            else:
+                with pytest.raises(NotRunning):
+                    await mesh.call("stop", None)
+            await mesh.wait_closed()
+        async with MeshNetwork(name="a"):
+            pass
+
+
+async def test_closing_goes_on_when_nobody_waits_for_it() -> None:
+    async with no_leaks_async():
+        mesh = MeshNetwork(name="a")
+        await mesh.initialize()
+        closing = asyncio.create_task(mesh.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        async with asyncio.timeout(20):
+            await mesh.wait_closed()
+        async with MeshNetwork(name="a"):
+            pass
+
+
+async def test_a_start_that_is_cancelled_frees_its_folder() -> None:
+    for turns in (1, 2, 5):
+        starting = asyncio.create_task(MeshNetwork(name="a").initialize())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+
+    for _ in range(1000):
+        try:
+            async with MeshNetwork(name="a"):
+                return
+        except StateError:
+            await asyncio.sleep(0.01)
+    pytest.fail("the folder is still locked")

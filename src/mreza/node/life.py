@@ -101,10 +101,12 @@ class Life:
         """Say goodbye to neighbors and stop; returns within `timeout_s` whatever happens."""
         running, self._running = self._running, None
         if running is not None and self._pid == os.getpid():
-            await self._shut(running, timeout_s)
-        elif self._stopping is not None:
-            await asyncio.wait((self._stopping,), timeout=timeout_s)
-        self._closed.set()
+            self._stop(running, timeout_s)
+        if self._stopping is None:
+            self._closed.set()
+            return
+        await asyncio.wait((self._stopping,))
+        self._stopping.result()
 
     async def wait_closed(self) -> None:
         """Wait until `close` is over, or the node has stopped by itself."""
@@ -123,5 +125,9 @@ class Life:
         if running is None:
             self._closed.set()
             return
-        self._stopping = asyncio.create_task(self._shut(running, STOP_TIMEOUT_S), name="mreza-stop")
+        self._stop(running, STOP_TIMEOUT_S)
+
+    def _stop(self, running: RunningNode, timeout_s: float) -> None:
+        """In a task of its own: whoever closes may be a handler, which closing cancels."""
+        self._stopping = asyncio.create_task(self._shut(running, timeout_s), name="mreza-stop")
         self._stopping.add_done_callback(lambda _: self._closed.set())

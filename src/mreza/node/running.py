@@ -148,13 +148,21 @@ class RunningNode:
             StateError, AdmissionError: as `open_node`.
         """
         clock = SystemClock()
-        state = await asyncio.to_thread(
-            open_node,
-            config.security.state or default_state_dir(os.environ),
-            config.name,
-            mesh_name=config.security.mesh,
-            wall=clock.wall(),
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(
+                open_node,
+                config.security.state or default_state_dir(os.environ),
+                config.name,
+                mesh_name=config.security.mesh,
+                wall=clock.wall(),
+            )
         )
+        try:
+            state = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on, and locks the folder when nobody wants it any more.
+            opening.add_done_callback(_close_unwanted)
+            raise
         try:
             core = NodeCore(
                 credentials=state.credentials,
@@ -342,6 +350,11 @@ class RunningNode:
     def _emit(self, event: Event) -> None:
         self._log.info(event.name, **_fields(event))
         self.hub.emit(event)
+
+
+def _close_unwanted(opening: asyncio.Future[NodeState]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _fields(event: Event) -> dict[str, Any]:
