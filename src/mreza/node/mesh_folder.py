@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from mreza.errors import ConfigError, InvalidId, StateError
+from mreza.errors import CertificateRejected, ConfigError, InvalidId, StateError
 from mreza.ids import MeshId
 from mreza.io.files import (
     FileLock,
@@ -104,7 +104,10 @@ class MeshFolder:
             key_pem, der = read_file(one / "key.pem"), read_file(one / "cert.der")
             # The certificate is written last: without it the authority was never finished.
             if key_pem is not None and der is not None:
-                authorities.append(Authority(key_pem, der, self.roots[0]))
+                try:
+                    authorities.append(Authority(key_pem, der, self.roots[0]))
+                except (StateError, CertificateRejected) as error:
+                    raise StateError(f"{one} is damaged: {error}") from error
         return tuple(authorities)
 
 

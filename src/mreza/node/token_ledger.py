@@ -134,7 +134,12 @@ class FileTokenLedger:
         """Drop expired tokens (they stay in the audit log), so that the folder is bounded."""
         left = 0
         for path in sorted(self._folder.tokens_path.glob("*.json")):
-            file = _decode(path)
+            try:
+                file = _decode(path)
+            except StateError:
+                # Nobody can use it; the others can be used all the same.
+                left += 1
+                continue
             if file is not None and file.expires < wall:
                 path.unlink(missing_ok=True)
             else:

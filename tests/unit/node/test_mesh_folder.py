@@ -137,3 +137,12 @@ def test_one_at_a_time_may_create(tmp_path: Path) -> None:
     with lock_state(tmp_path / "new") as lock:
         assert lock.held
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["cert.der", "key.pem"])
+def test_a_damaged_authority_is_named(tmp_path: Path, name: str) -> None:
+    made = found_mesh(tmp_path, "home", wall=WALL)
+    (folder,) = (made.path / "authorities").iterdir()
+    (folder / name).write_bytes(b"garbage")
+    with pytest.raises(StateError, match=f"{folder.name} is damaged"):
+        find_mesh(tmp_path)

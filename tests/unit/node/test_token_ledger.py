@@ -111,3 +111,9 @@ def test_a_damaged_token_is_named(folder: MeshFolder, change: dict[str, object] 
     path.write_text("{" if change is None else json.dumps(content | change))
     with pytest.raises(StateError, match="damaged"):
         FileTokenLedger(folder).lookup(token.token_id)
+
+
+def test_a_damaged_token_keeps_nobody_from_making_others(folder: MeshFolder) -> None:
+    damaged = invite(folder)
+    (folder.tokens_path / f"{damaged.token_id.hex()}.json").write_bytes(b"{")
+    assert FileTokenLedger(folder).lookup(invite(folder).token_id) is not None
