@@ -1,4 +1,4 @@
-"""More work than can be done, and workers that are stuck: short forms of the tests beside this one."""
+"""More work than can be done, and workers that are stuck, for a few seconds each."""
 
 from __future__ import annotations
 
