@@ -1,4 +1,4 @@
-"""One call: what was asked, who was asked, and what a refusal means to the caller."""
+"""One call: what was asked, and who was asked."""
 
 from __future__ import annotations
 
@@ -6,27 +6,10 @@ import msgspec
 
 from mreza.balancing.lease import Lease
 from mreza.config.load_balancer import Strategy
-from mreza.errors import (
-    ConfigError,
-    DeadlineExceeded,
-    DecodeError,
-    MeshError,
-    NoSuchProcess,
-    Overloaded,
-    PayloadError,
-    RemoteError,
-    WorkerLost,
-)
+from mreza.errors import ConfigError, PayloadError
 from mreza.ids import NodeId
 from mreza.qos import Priority
-from mreza.wire.packet import (
-    FAILURE,
-    HEADERS_MAX,
-    REQUEST_TARGET_MAX,
-    Failure,
-    Response,
-    Status,
-)
+from mreza.wire.packet import HEADERS_MAX, REQUEST_TARGET_MAX
 
 HEADER_BYTES_MAX = 8 * 1024
 
@@ -54,6 +37,11 @@ class Attempt:
         self.sent_at = sent_at
         self.idempotent = False
         self.message: tuple[int, int, int, int] | None = None
+
+    @property
+    def is_out(self) -> bool:
+        """Its node has the call now; not only once, before it was believed lost."""
+        return self is self.call.current or self is self.call.rival
 
 
 class Call:
@@ -142,30 +130,3 @@ def check_call(
                 f"{len(headers)} headers of {size} bytes; allowed are {HEADERS_MAX} "
                 f"of {HEADER_BYTES_MAX} bytes together"
             )
-
-
-def failure_in(response: Response) -> Failure:
-    """The reason in a response that is not OK, also if it cannot be read."""
-    try:
-        return FAILURE.decode(response.payload)
-    except DecodeError as error:
-        return Failure(
-            type_name="DecodeError", message=f"the worker's reason is unreadable: {error}"
-        )
-
-
-def refusal_error(status: int, failure: Failure, node: NodeId, call: Call) -> MeshError:
-    """What a refusal means to the caller, if nobody else can be asked."""
-    text = f"node {node.short}: {failure.message}"
-    match status:
-        case Status.OVERLOADED:
-            return Overloaded(text, retry_after_s=failure.retry_after_ms / 1000)
-        case Status.NO_SUCH_PROCESS:
-            return NoSuchProcess(text)
-        case Status.EXPIRED:
-            return DeadlineExceeded(f"{text} ({call.describe()}, {call.timeout_s:g} s allowed)")
-        case Status.BAD_PAYLOAD:
-            return PayloadError(text)
-        case Status.CLOSING:
-            return WorkerLost(f"{text}; the work did not run", may_have_run=False)
-    return RemoteError(failure.message, type_name=failure.type_name, node=node.short)

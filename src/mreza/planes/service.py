@@ -79,11 +79,11 @@ class ServicePlane:
     @property
     def balancer(self) -> Balancer:
         """Who picks workers; may be replaced, work in flight stays with the one before."""
-        return self._calls.balancer
+        return self._calls.workers.balancer
 
     @balancer.setter
     def balancer(self, balancer: Balancer) -> None:
-        self._calls.balancer = balancer
+        self._calls.workers.balancer = balancer
 
     # Inputs: calls of ours.
 
@@ -195,7 +195,7 @@ class ServicePlane:
         self, *, cpu: float | None, memory: float | None, loop_lag_s: float | None
     ) -> None:
         """How busy this machine is, for the answers to come; at most once a second."""
-        self._work.measured(cpu=cpu, memory=memory, loop_lag_s=loop_lag_s)
+        self._work.own_load.measured(cpu=cpu, memory=memory, loop_lag_s=loop_lag_s)
 
     def close(self, *, now: float) -> None:
         """Take no more work; who waits is told to go elsewhere."""

@@ -21,6 +21,7 @@ from mreza.machine import earliest
 from mreza.planes.answers import Outcome, SendResponse, done, failed, refused
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CancelHandler, RunHandler
+from mreza.planes.own_load import OwnLoad
 from mreza.planes.runs import Line, Run, RunKey, State, Waiter
 from mreza.processes.handlers import ProcessSpec, Registry
 from mreza.processes.remembered import Remembered
@@ -28,7 +29,6 @@ from mreza.wire.packet import (
     HEADERS_MAX,
     REQUEST_TARGET_MAX,
     Failure,
-    Load,
     Request,
     Response,
     Status,
@@ -76,7 +76,7 @@ class Work:
         )
         self._withdrawn: dict[tuple[NodeId, int, int], None] = {}
         self._lines: dict[str, Line] = {}
-        self._capacity = 0
+        self.own_load = OwnLoad()
         self._deadlines = Deadlines()
         self._news = Deadlines()
         self._epochs: dict[NodeId, int] = {}
@@ -84,9 +84,6 @@ class Work:
         self._next_run = 1
         self._bytes = 0
         self._closing = False
-        self._cpu: int | None = None
-        self._memory: int | None = None
-        self._loop_lag_us: int | None = None
         self.refused = 0
 
     # Inputs.
@@ -163,7 +160,7 @@ class Work:
         before = line.capacity
         took_s = None if status == Status.FAILED else now - run.started_at
         line.ended(took_s, at_a_time=self._at_a_time(target))
-        self._capacity += line.capacity - before
+        self.own_load.capacity += line.capacity - before
         if run.state is State.RUNNING:
             if run.key is not None and status == Status.OK:
                 self._remembered.put(run.key, bytes(done(result)[1]), now=now)
@@ -171,14 +168,6 @@ class Work:
         self._end(run)
         self._conclude(run, done(result) if status == Status.OK else failed(status, failure))
         self._start_next(target, line, now)
-
-    def measured(
-        self, *, cpu: float | None, memory: float | None, loop_lag_s: float | None
-    ) -> None:
-        """How busy the machine is (shares from 0 to 1) and how late its loop."""
-        self._cpu = None if cpu is None else _per_mille(cpu)
-        self._memory = None if memory is None else _per_mille(memory)
-        self._loop_lag_us = None if loop_lag_s is None else max(0, round(loop_lag_s * 1e6))
 
     def registry_changed(self) -> None:
         """Processes came or went: nobody waits for one that went."""
@@ -209,12 +198,6 @@ class Work:
 
     def next_deadline(self) -> float | None:
         return earliest(self._deadlines.next(), self._news.next())
-
-    def load(self) -> Load | None:
-        """How busy this node is; None before the first request."""
-        if not self._capacity:
-            return None
-        return Load(len(self._runs), self._capacity, self._cpu, self._memory, self._loop_lag_us)
 
     @property
     def running(self) -> int:
@@ -254,7 +237,7 @@ class Work:
         line = self._lines.get(target)
         if line is None:
             line = self._lines[target] = Line(self._limit, wait_s=self._wait_s)
-            self._capacity += line.capacity
+            self.own_load.capacity += line.capacity
         size = len(request.payload)
         run_id = self._next_run
         crowded = self._bytes + size > self._bytes_limit and self._bytes > 0
@@ -376,7 +359,7 @@ class Work:
             self._answer(waiter, outcome)
 
     def _answer(self, waiter: Waiter, outcome: Outcome, *, tell_load: bool = True) -> None:
-        load = self.load() if tell_load else None
+        load = self.own_load.told(in_flight=len(self._runs)) if tell_load else None
         response = Response(waiter.request_id, *outcome, load)
         message = waiter.message
         self._effects.append(SendResponse(waiter.source, response, message[1], message[0]))
@@ -400,7 +383,3 @@ class Work:
     def _time_limit_s(self, run: Run) -> float | None:
         spec = self._registry.get(run.request.target)
         return None if spec is None or run.state is State.WAITING else spec.timeout_s
-
-
-def _per_mille(share: float) -> int:
-    return min(1000, max(0, round(share * 1000)))

@@ -1,56 +1,15 @@
-"""What a call may ask, and what a refusal means."""
+"""What a call may ask."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from mreza.errors import (
-    ConfigError,
-    DeadlineExceeded,
-    MeshError,
-    NoSuchProcess,
-    Overloaded,
-    PayloadError,
-    RemoteError,
-    WorkerLost,
-)
+from mreza.errors import ConfigError, PayloadError
 from mreza.ids import NodeId
-from mreza.planes.call import Call, check_call, failure_in, refusal_error
-from mreza.wire.packet import FAILURE, Failure, Response, Status
+from mreza.planes.call import Attempt, Call, check_call
 
 NODE = NodeId(b"n" * 16)
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (Status.OVERLOADED, Overloaded),
-        (Status.NO_SUCH_PROCESS, NoSuchProcess),
-        (Status.EXPIRED, DeadlineExceeded),
-        (Status.BAD_PAYLOAD, PayloadError),
-        (Status.CLOSING, WorkerLost),
-        (Status.FAILED, RemoteError),
-        (99, RemoteError),
-    ],
-)
-def test_each_status_is_an_error_that_names_the_node(status: int, kind: type[MeshError]) -> None:
-    call = Call(1, "p", msgspec.Raw(b"\xc0"))
-    failure = Failure(type_name="T", message="because", retry_after_ms=1500)
-    error = refusal_error(status, failure, NODE, call)
-    assert type(error) is kind
-    assert NODE.short in str(error)
-    assert "because" in str(error)
-    if isinstance(error, Overloaded):
-        assert error.retry_after_s == 1.5
-    if isinstance(error, WorkerLost):
-        assert not error.may_have_run, "it was refused before it began"
-
-
-def test_a_reason_is_read_if_it_can_be() -> None:
-    told = Failure(type_name="T", message="m")
-    assert failure_in(Response(1, 1, msgspec.Raw(FAILURE.encode(told)))) == told
-    assert failure_in(Response(1, 1, msgspec.Raw(b"\xc1"))).type_name == "DecodeError"
 
 
 def test_a_process_has_a_name_and_a_message_a_destination() -> None:
@@ -73,3 +32,10 @@ def test_a_call_says_what_it_is() -> None:
     assert call.describe() == "process 'parse'"
     call.to_handler = True
     assert call.describe() == "the message"
+
+
+def test_only_those_who_have_the_call_now_are_out() -> None:
+    call = Call(1, "p", msgspec.Raw(b"\xc0"))
+    first, second, third = (Attempt(call, number, NODE, None, 0.0) for number in range(3))
+    call.current, call.rival = third, second
+    assert [attempt.is_out for attempt in (first, second, third)] == [False, True, True]
