@@ -9,7 +9,8 @@ import pytest
 
 from mreza.errors import DeadlineExceeded, NoSuchProcess, WorkerLost
 from mreza.planes.effects import Resolve
-from tests.support.world import SimNode, World
+from mreza.sim.node import SimNode
+from mreza.sim.world import World
 
 CALLS = 40
 

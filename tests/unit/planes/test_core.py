@@ -24,10 +24,11 @@ from mreza.planes.effects import (
     SendFrame,
 )
 from mreza.planes.service import SendRequest, SendResponse
+from mreza.sim.node import SimNode
+from mreza.sim.world import World
 from mreza.wire.frame import FrameType
 from mreza.wire.packet import Request, Response, Status
 from mreza.wire.records import AgedRecord
-from tests.support.world import SimNode, World
 
 PEER = NodeId(b"p" * 16)
 
@@ -113,10 +114,15 @@ def test_a_control_frame_that_gave_way_is_counted_and_made_up_for(
 
 def test_an_envelope_that_gave_way_is_counted(world: World, pair: tuple[SimNode, SimNode]) -> None:
     a, b = pair
-    world.record_envelopes = True
+    sent: list[tuple[str, bytes]] = []
+    world.taps.append(
+        lambda way, kind, body: (
+            sent.append((way.source.name, body)) if kind == FrameType.ENVELOPE else None
+        )
+    )
     b.send("a", "x")
     world.run(seconds=1)
-    body = next(body for sender, _, body in world.envelopes if sender == "b")
+    body = next(body for sender, body in sent if sender == "b")
     a.core.frame_dropped(b.id, FrameType.ENVELOPE, body, now=world.now)
     a.core.advance(now=world.now)
     assert a.core.drops == {"link_queue_full": 1}

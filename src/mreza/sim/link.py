@@ -1,0 +1,213 @@
+"""One link of the modelled network: what TCP and TLS give between two nodes, a way each way.
+
+Frames of a way arrive in order after a delay, or the link ends. What a cut swallows TCP sends
+again: it arrives when the way is free again, if the link lived that long. Envelopes may be given
+up, doubled or overtaken besides: that is what relays, dying links and second links can do to them.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from mreza.sim.agenda import Agenda, tick
+from mreza.sim.latency import Draw
+from mreza.wire.frame import HEADER_BYTES, FrameType
+
+if TYPE_CHECKING:
+    from mreza.sim.node import SimNode
+
+RESUMES_WITHIN_S = 0.2
+"A way that is free again carries frames after its sender's retransmission timer (RFC 6298)."
+_ENVELOPE = int(FrameType.ENVELOPE)
+
+
+class Way:
+    """One direction of a link, from `source` to `target`."""
+
+    __slots__ = (
+        "_busy_until",
+        "_last_at",
+        "_waiting",
+        "_waiting_bytes",
+        "agenda",
+        "back",
+        "blocks",
+        "bytes_carried",
+        "bytes_per_s",
+        "clogs",
+        "draw",
+        "duplicate",
+        "extra_s",
+        "frames_carried",
+        "is_open",
+        "link",
+        "loss",
+        "queue_bytes",
+        "quiet",
+        "reorder",
+        "rng",
+        "source",
+        "target",
+    )
+
+    def __init__(
+        self, link: SimLink, source: SimNode, target: SimNode, *, agenda: Agenda, rng: Random
+    ) -> None:
+        self.link = link
+        self.source = source
+        self.target = target
+        self.agenda = agenda
+        self.rng = rng
+        self.back: Way
+        self.is_open = False
+        "The source has this link and may send."
+        self.draw: Draw
+        self.loss = 0.0
+        "Share of envelopes that vanish."
+        self.duplicate = 0.0
+        "Share of envelopes that arrive twice."
+        self.reorder = 0.0
+        "Share of envelopes that arrive later than those sent after them."
+        self.extra_s = 0.0
+        self.bytes_per_s = 0.0
+        "0: no limit."
+        self.queue_bytes = 8 << 20
+        "What may wait for this way; a frame more is given up, and its node told so."
+        self.blocks: dict[object, None] = {}
+        "Why nothing passes; nothing is heard of the source then."
+        self.clogs: dict[object, None] = {}
+        "Why frames wait, although the link looks alive."
+        self.quiet: object | None = None
+        "Set while nothing is heard over this way."
+        self.frames_carried = 0
+        self.bytes_carried = 0
+        self._busy_until = 0.0
+        self._last_at = 0.0
+        self._waiting: list[tuple[int, bytes]] = []
+        self._waiting_bytes = 0
+
+    @property
+    def passes(self) -> bool:
+        """Whether signs of life come through."""
+        return not self.blocks and self.source.alive and not self.source.frozen
+
+    @property
+    def backlog_s(self) -> float:
+        """How long a byte sent now waits for its turn."""
+        return max(0.0, self._busy_until - self.agenda.now)
+
+    def transmit(self, kind: int, body: bytes, priority: int) -> None:
+        """Put a frame on its way. It may be given up here, and arrives in order or not at all."""
+        size = len(body) + HEADER_BYTES
+        if kind == _ENVELOPE and self.loss and self.rng.random() < self.loss:
+            return
+        self.frames_carried += 1
+        self.bytes_carried += size
+        waits = self.blocks or self.clogs
+        backlog = self._waiting_bytes + self.backlog_s * self.bytes_per_s
+        if backlog + size > self.queue_bytes:
+            self.source.frame_gave_way(self, kind, body, priority)
+            return
+        if waits:
+            self._wait(kind, body)
+        else:
+            self._launch(kind, body, 0.0)
+
+    def clear(self) -> None:
+        """The connection ended: what was under way is lost."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._last_at = self._busy_until = 0.0
+
+    def resume(self) -> None:
+        """The way is free again: what waited goes on."""
+        if self.blocks or self.clogs or not self._waiting:
+            return
+        after_s = tick(self.rng.random() * RESUMES_WITHIN_S)
+        waiting, self._waiting = self._waiting, []
+        self._waiting_bytes = 0
+        for kind, body in waiting:
+            self._launch(kind, body, after_s)
+
+    # Rules.
+
+    def _wait(self, kind: int, body: bytes) -> None:
+        self._waiting.append((kind, body))
+        self._waiting_bytes += len(body) + HEADER_BYTES
+
+    def _launch(self, kind: int, body: bytes, after_s: float) -> None:
+        now = self.agenda.now
+        if self.bytes_per_s:
+            start = max(now, self._busy_until)
+            self._busy_until = start + tick((len(body) + HEADER_BYTES) / self.bytes_per_s)
+            after_s += self._busy_until - now
+        at = max(now + after_s + self.draw() + self.extra_s, self._last_at)
+        generation = self.link.generation
+        if kind == _ENVELOPE:
+            if self.reorder and self.rng.random() < self.reorder:
+                late = at + tick(4 * self.draw())
+                self.agenda.at(late, self._arrive, generation, kind, body)
+                return
+            if self.duplicate and self.rng.random() < self.duplicate:
+                self.agenda.at(at + self.draw(), self._arrive, generation, kind, body)
+        self._last_at = at
+        self.agenda.at(at, self._arrive, generation, kind, body)
+
+    def _arrive(self, generation: int, kind: int, body: bytes) -> None:
+        if self.link.generation != generation or not self.back.is_open:
+            return
+        if self.blocks or self.clogs:
+            self._wait(kind, body)
+        else:
+            self.target.frame_arrived(self, kind, body)
+
+
+class SimLink:
+    """A link of two nodes, or the wish to have one."""
+
+    __slots__ = ("delay_s", "dialing", "ends", "generation", "ways")
+
+    def __init__(
+        self, a: SimNode, b: SimNode, *, delay_s: float, agenda: Agenda, rng: Random
+    ) -> None:
+        self.ends = (a.name, b.name)
+        self.delay_s = delay_s
+        "Median delay of a frame, one way."
+        self.generation = 0
+        "Counts connections: frames of an earlier one are lost with it."
+        self.dialing = False
+        self.ways = (
+            Way(self, a, b, agenda=agenda, rng=rng),
+            Way(self, b, a, agenda=agenda, rng=rng),
+        )
+        self.ways[0].back, self.ways[1].back = self.ways[1], self.ways[0]
+
+    @property
+    def up(self) -> bool:
+        """Both ends have it."""
+        return self.ways[0].is_open and self.ways[1].is_open
+
+    @property
+    def free(self) -> bool:
+        """A connection could be made, as far as the network goes."""
+        one, other = self.ways
+        return not (one.blocks or other.blocks or one.clogs or other.clogs)
+
+    @property
+    def loss(self) -> float:
+        """Share of envelopes that vanish, each way."""
+        return self.ways[0].loss
+
+    @loss.setter
+    def loss(self, share: float) -> None:
+        for way in self.ways:
+            way.loss = share
+
+    def other(self, name: str) -> str:
+        """The other end's name."""
+        return self.ends[1] if name == self.ends[0] else self.ends[0]
+
+    def way_from(self, name: str) -> Way:
+        """The way that starts at this end."""
+        return self.ways[0] if name == self.ends[0] else self.ways[1]

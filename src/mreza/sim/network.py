@@ -1,0 +1,250 @@
+"""All links of a world: who is connected, who notices what when, and who dials again.
+
+Nothing polls. A link that cannot come up waits until a cut is repaired or a node returns, so that
+two days of partition cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import TYPE_CHECKING
+
+from mreza.config.mesh import MeshConfig
+from mreza.sim.agenda import Agenda, tick
+from mreza.sim.link import SimLink, Way
+
+if TYPE_CHECKING:
+    from mreza.sim.node import SimNode
+
+NOTICE_S = 0.3
+HANDSHAKE_ROUND_TRIPS = 2
+"TCP, then TLS 1.3 with both hellos."
+
+
+class Network:
+    """Links by their ends, and the life of their connections."""
+
+    def __init__(self, *, agenda: Agenda, config: MeshConfig, rng: Random) -> None:
+        self.agenda = agenda
+        self.links: dict[tuple[str, str], SimLink] = {}
+        self._rng = rng
+        self._of: dict[str, list[SimLink]] = {}
+        self._redial_s = config.discovery.redial_first_s
+        self._probe_s = config.link.probe_interval_s
+        self._silent_s = NOTICE_S
+
+    # Questions.
+
+    def of(self, name: str) -> list[SimLink]:
+        """The links of one node, up or not."""
+        return self._of.get(name, [])
+
+    def between(self, a: str, b: str) -> SimLink | None:
+        return self.links.get((min(a, b), max(a, b)))
+
+    def crossing(self, side: set[str], rest: set[str]) -> Iterator[Way]:
+        """Every way from a node of `side` to one of `rest`, in the order of building."""
+        for link in self.links.values():
+            for way in link.ways:
+                if way.source.name in side and way.target.name in rest:
+                    yield way
+
+    # Building.
+
+    def add(self, a: SimNode, b: SimNode, *, delay_s: float) -> SimLink:
+        """A new link; it is dialed at once."""
+        if b.name < a.name:
+            a, b = b, a
+        link = SimLink(a, b, delay_s=delay_s, agenda=self.agenda, rng=self._rng)
+        self.links[link.ends] = link
+        for name in link.ends:
+            self._of.setdefault(name, []).append(link)
+        return link
+
+    def remove(self, name: str) -> None:
+        """Forget the links of a node that is no more."""
+        for link in self._of.pop(name, []):
+            link.generation += 1
+            link.dialing = True  # nobody dials it again
+            del self.links[link.ends]
+            self._of[link.other(name)].remove(link)
+
+    def dial(self, link: SimLink) -> None:
+        """Connect now, or as soon as it can be."""
+        if link.up or link.dialing or not link.free:
+            return
+        ends = [way.source for way in link.ways]
+        if not all(node.alive and not node.frozen for node in ends):
+            self._refused(link)
+            return
+        link.dialing = True
+        round_trip_s = 2 * link.delay_s + sum(way.extra_s for way in link.ways)
+        self.agenda.after(tick(HANDSHAKE_ROUND_TRIPS * round_trip_s), self._connected, link)
+
+    def redial(self, link: SimLink) -> None:
+        """Dial after the wait of a neighbor just lost."""
+        if not link.up and not link.dialing:
+            link.dialing = True
+            self.agenda.after(tick(self._redial_s * self._rng.uniform(0.8, 1.2)), self._dial, link)
+
+    # Breaking and mending.
+
+    def block(self, way: Way, cause: object) -> None:
+        """Nothing passes any more."""
+        way.blocks[cause] = None
+        self.broken(way)
+
+    def unblock(self, way: Way, cause: object) -> None:
+        if way.blocks.pop(cause, way) is None:
+            self.mended(way)
+
+    def clog(self, way: Way, cause: object) -> None:
+        """Frames wait, but signs of life pass."""
+        way.clogs[cause] = None
+
+    def unclog(self, way: Way, cause: object) -> None:
+        way.clogs.pop(cause, None)
+        self.mended(way)
+
+    def broken(self, way: Way) -> None:
+        """Signs of life may come no more over this way: its target notices after a while."""
+        if way.quiet is None and not way.passes and way.back.is_open:
+            way.quiet = object()
+            heard_s = self._probe_s * self._rng.random()
+            patience_s = tick(max(self._probe_s, self._silent_s - heard_s))
+            generation = way.link.generation
+            self.agenda.after(patience_s, self._given_up, way, way.quiet, generation)
+
+    def mended(self, way: Way) -> None:
+        """Signs of life may pass again."""
+        if way.passes:
+            way.quiet = None
+        way.resume()
+        self.redial(way.link)
+
+    # The life of a connection.
+
+    def close(self, way: Way, cause: str) -> None:
+        """The source of this way ends its link; the other end hears of it if it can."""
+        if way.is_open:
+            way.is_open = False
+            way.source.link_ended(way, cause)
+            self._tell(way, cause)
+        self.redial(way.link)
+
+    def node_died(self, name: str, *, silently: bool) -> None:
+        """A process ended: its kernel resets its connections, unless the machine went with it."""
+        for link in self.of(name):
+            way = link.way_from(name)
+            if way.is_open:
+                way.is_open = False
+                if silently:
+                    self.broken(way)
+                else:
+                    self._tell(way, "gone")
+            elif not silently:
+                self._refused(link)
+
+    def node_quiet(self, name: str) -> None:
+        """A node froze."""
+        for link in self.of(name):
+            self.broken(link.way_from(name))
+
+    def node_back(self, name: str) -> None:
+        """A node started, or thawed: it is heard, listens anew, and is dialed."""
+        for link in self.of(name):
+            out = link.way_from(name)
+            self.mended(out)
+            out.back.quiet = None
+            self.broken(out.back)
+
+    # Rules.
+
+    def _dial(self, link: SimLink) -> None:
+        link.dialing = False
+        self.dial(link)
+
+    def _refused(self, link: SimLink) -> None:
+        """Whoever reaches the machine of a dead process learns that it is gone."""
+        for way in link.ways:
+            node, peer = way.source, way.target
+            if node.alive and not peer.alive and not peer.dark and link.free and not way.is_open:
+                node.peer_is_gone(peer)
+
+    def _connected(self, link: SimLink) -> None:
+        link.dialing = False
+        a, b = (way.source for way in link.ways)
+        if link.up or not link.free:
+            return
+        if not all(node.alive and not node.frozen for node in (a, b)):
+            self._refused(link)
+            return
+        if not self._welcome(a, b):
+            self.redial(link)
+            return
+        for way in link.ways:
+            if way.is_open:
+                # Its peer lost its end of the connection before: this one takes its place.
+                way.is_open = False
+                way.source.link_ended(way, "replaced")
+        link.generation += 1
+        for way in link.ways:
+            way.clear()
+            way.quiet = None
+            way.is_open = True
+        for way in link.ways:
+            way.source.link_began(way, rtt_s=2 * link.delay_s + way.extra_s + way.back.extra_s)
+
+    def _tell(self, way: Way, cause: str) -> None:
+        """The last word of a connection, from the source of this way."""
+        if way.back.is_open:
+            if way.blocks:
+                self.broken(way)
+            else:
+                generation = way.link.generation
+                self.agenda.after(way.draw() + way.extra_s, self._heard_end, way, generation, cause)
+
+    def _heard_end(self, way: Way, generation: int, cause: str) -> None:
+        if way.link.generation != generation or not way.back.is_open:
+            return
+        if way.blocks:
+            self.broken(way)
+        elif way.target.frozen:
+            way.target.when_thawed(self._heard_end, way, generation, cause)
+        else:
+            self.close(way.back, cause)
+
+    def _given_up(self, way: Way, quiet: object, generation: int) -> None:
+        """The target's patience has ended."""
+        if way.quiet is not quiet or way.link.generation != generation:
+            return
+        way.quiet = None
+        if way.back.is_open and not way.target.frozen:
+            self.close(way.back, "silent")
+
+    def _welcome(self, a: SimNode, b: SimNode) -> bool:
+        """False if one of them shows an older epoch than the other knows; it is told so."""
+        welcome = True
+        for host, guest in ((a, b), (b, a)):
+            epoch = guest.core.epoch
+            newest = host.core.control.newest_introduction(guest.id)
+            known = 0 if newest is None else newest.record.epoch
+            for way, twin in self._twins(host, guest):
+                known = max(known, twin.core.epoch)
+                if twin.core.epoch < epoch:
+                    self.close(way, "old_epoch")
+            if known > epoch:
+                if newest is not None:
+                    guest.hear_of_itself(newest)
+                welcome = False
+        return welcome
+
+    def _twins(self, host: SimNode, guest: SimNode) -> list[tuple[Way, SimNode]]:
+        """Links that `host` has to other processes with the guest's key."""
+        found = []
+        for link in self.of(host.name):
+            way = link.way_from(host.name)
+            if way.is_open and way.target is not guest and way.target.id == guest.id:
+                found.append((way, way.target))
+        return found
