@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,13 @@ class NodeProcess:
         )
         return self
 
+    def sees_just(self, *names: str, timeout_s: float = GENEROUS_S) -> NodeProcess:
+        """Wait until it sees these alive and nobody else."""
+        eventually(
+            lambda: self.alive() == set(names), f"{self.name} sees {names}", timeout_s=timeout_s
+        )
+        return self
+
     def kill(self) -> None:
         """`kill -9`: no goodbye."""
         self.process.kill()
@@ -179,11 +186,17 @@ class Processes:
         only_peers: bool = False,
         app: str | None = None,
         listen: str | None = None,
+        options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        without: Iterable[str] = (),
+        within: Sequence[str] = (),
         wait: bool = True,
     ) -> NodeProcess:
-        """Start `mreza up` and, with `wait`, let it become ready."""
-        arguments = ["up", "--name", name]
+        """Start `mreza up` and, with `wait`, let it become ready.
+
+        `within` is put before the command; `without` are variables that it does not inherit.
+        """
+        arguments = ["up", "--name", name, *options]
         for peer in peers:
             arguments += ["--peer", peer]
         if only_peers:
@@ -194,11 +207,15 @@ class Processes:
             arguments += ["--app", app]
         folder = self._folder / f"{len(self._nodes):02}-{name}"
         folder.mkdir(parents=True)
+        inherited = child_environment(state)
+        for variable in without:
+            inherited.pop(variable, None)
+        inherited |= {OUTPUT: str(folder), **(env or {})}
         with (folder / "log").open("wb") as log, (folder / "out").open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mreza", *arguments],
+                [*within, sys.executable, "-m", "mreza", *arguments],
                 cwd=ROOT,
-                env=child_environment(state, {OUTPUT: str(folder), **(env or {})}),
+                env=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
