@@ -7,8 +7,6 @@ import asyncio
 
 from mreza import (
     Delivery,
-    MemberChanged,
-    MemberState,
     MeshNetwork,
     Message,
     MessageType,
@@ -17,17 +15,6 @@ from mreza import (
     ReceivedMessage,
     RemoteError,
 )
-
-
-async def until_alive(mesh: MeshNetwork, name: str) -> None:
-    """A name is known once its node has been met; until then it is an UnknownNode."""
-    events = mesh.events()
-    if any(member.name == name and member.state is MemberState.ALIVE for member in mesh.members):
-        return
-    async with asyncio.timeout(30):
-        async for event in events:
-            if isinstance(event, MemberChanged) and event.label == name:
-                return
 
 
 async def main() -> None:
@@ -44,7 +31,7 @@ async def main() -> None:
                 all_came.set()
             return len(readings)
 
-        await until_alive(sensor, "station")
+        await sensor.wait_for("station", timeout_s=10)
 
         # Plain: returns when the outbox took it.
         for number in range(1000):

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         MemberChanged,
         MemberState,
         PeerRefused,
+        WorkMoved,
     )
     from mreza.ids import MeshId, MessageId, NodeId
     from mreza.messaging.message import Message, Receipt, ReceivedMessage
@@ -119,6 +120,7 @@ _HOMES = {
         "MemberChanged",
         "MemberState",
         "PeerRefused",
+        "WorkMoved",
     ),
     "mreza.ids": ("MeshId", "MessageId", "NodeId"),
     "mreza.messaging.message": ("Message", "Receipt", "ReceivedMessage"),
@@ -198,6 +200,7 @@ __all__ = [
     "TopologyConfig",
     "TraceHop",
     "UnknownNode",
+    "WorkMoved",
     "WorkerLost",
     "__version__",
 ]

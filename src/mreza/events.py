@@ -97,6 +97,19 @@ class HandlerFailed(Event, frozen=True, tag="handler_failed"):
     error: str
 
 
+class WorkMoved(Event, frozen=True, tag="work_moved"):
+    """A worker was lost that had calls of this node."""
+
+    node: NodeId
+    label: str
+    "The worker's name."
+    cause: str
+    moved: int
+    "Calls that go on: with another worker, or waiting for one."
+    failed: int
+    "Calls that ended with WorkerLost, because their work must not run twice."
+
+
 class EnvelopesDropped(Event, frozen=True, tag="envelopes_dropped"):
     """This node dropped envelopes; said at most once a second for each reason."""
 

@@ -17,6 +17,7 @@ from mreza.planes.effects import (
     InboundResponses,
     Resolve,
     RunHandler,
+    WorkLost,
 )
 from mreza.planes.service import SendRequest, SendResponse, ServicePlane
 from mreza.processes.handlers import ProcessSpec
@@ -145,6 +146,9 @@ class Bench:
         error = self.outcome().error
         assert error is not None
         return error
+
+    def losses(self) -> list[WorkLost]:
+        return self._take(WorkLost)
 
     def runs(self) -> list[RunHandler]:
         return self._take(RunHandler)

@@ -44,6 +44,7 @@ def test_states_are_words() -> None:
         (events.EpochRaised, "epoch_raised"),
         (events.DuplicateIdentityFound, "duplicate_identity"),
         (events.HandlerFailed, "handler_failed"),
+        (events.WorkMoved, "work_moved"),
         (events.EnvelopesDropped, "envelopes_dropped"),
     ],
 )

@@ -256,26 +256,15 @@ class ControlSocket:
 
     async def _tell_events(self, request: ask.Events, writer: asyncio.StreamWriter) -> None:
         coming = self._node.events()
-        # Listening begins with the first step of the iteration; only then is the history read.
-        first = asyncio.ensure_future(anext(coming, None))
-        try:
-            await asyncio.sleep(0)
-            past = list(self._node.event_history)
-            shown = past if request.last is None else past[max(0, len(past) - request.last) :]
-            for event in shown:
+        past = list(self._node.event_history)
+        shown = past if request.last is None else past[max(0, len(past) - request.last) :]
+        for event in shown:
+            writer.write(encode_line(Answer(event=to_json(event))))
+        await writer.drain()
+        if request.follow:
+            async for event in coming:
                 writer.write(encode_line(Answer(event=to_json(event))))
-            await writer.drain()
-            if not request.follow:
-                return
-            event_or_end = await first
-            if any(event_or_end is event for event in past):
-                event_or_end = await anext(coming, None)
-            while event_or_end is not None:
-                writer.write(encode_line(Answer(event=to_json(event_or_end))))
                 await writer.drain()
-                event_or_end = await anext(coming, None)
-        finally:
-            await _end(first)
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes | None:

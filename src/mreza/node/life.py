@@ -31,6 +31,9 @@ class Life:
         self._registrations: list[Registration] = []
         self._pid = os.getpid()
         self._closed = asyncio.Event()
+        self._starting: asyncio.Task[None] | None = None
+        self._starters = 0
+        "How many wait for the start."
         self._stopping: asyncio.Task[None] | None = None
         self.error: Exception | None = None
         "Why the node stopped by itself."
@@ -69,8 +72,11 @@ class Life:
     async def start(self, balancer: Balancer) -> None:
         """Open the node and its control socket; nothing happens if it runs already.
 
+        Who asks while it starts waits for the same start. It is given up when nobody waits for it
+        any more.
+
         Raises:
-            NotRunning: it was closed.
+            NotRunning: it was closed, perhaps while it started.
             DuplicateIdentity: another process runs as this node.
             StateError, AdmissionError: as `RunningNode.open`.
         """
@@ -78,6 +84,25 @@ class Life:
             return
         if self._closed.is_set():
             raise NotRunning("this MeshNetwork was closed; make a new one")
+        starting = self._starting
+        if starting is None:
+            starting = asyncio.create_task(self._start(balancer), name="mreza-start")
+            self._starting = starting
+            starting.add_done_callback(self._started)
+        self._starters += 1
+        try:
+            await asyncio.wait((starting,))
+        except asyncio.CancelledError:
+            if self._starters == 1:
+                await self._give_up_start()
+            raise
+        finally:
+            self._starters -= 1
+        if starting.cancelled():
+            raise NotRunning("this MeshNetwork was closed while it started; make a new one")
+        starting.result()
+
+    async def _start(self, balancer: Balancer) -> None:
         self._pid = os.getpid()
         running = await RunningNode.open(self._config, balancer=balancer, stopped=self._stopped)
         try:
@@ -97,8 +122,21 @@ class Life:
             raise self.error
         self._running = running
 
+    def _started(self, starting: asyncio.Task[None]) -> None:
+        self._starting = None
+        if not starting.cancelled():
+            starting.exception()  # told to all who waited; there may be none
+
+    async def _give_up_start(self) -> None:
+        """End a start that is under way, and wait until it has cleared away."""
+        starting = self._starting
+        if starting is not None:
+            starting.cancel()
+            await asyncio.wait((starting,))
+
     async def close(self, timeout_s: float) -> None:
         """Say goodbye to neighbors and stop; returns within `timeout_s` whatever happens."""
+        await self._give_up_start()
         running, self._running = self._running, None
         if running is not None and self._pid == os.getpid():
             self._stop(running, timeout_s)

@@ -84,18 +84,25 @@ class MeshNetwork(Sight):
     async def initialize(self) -> None:
         """Open the state directory (making a mesh on first use), listen, and look for others.
 
+        Called again, also while it starts, it waits for the one start.
+
         Raises:
+            NotRunning: the node was closed.
             StateError: the state directory is in use or damaged.
             AdmissionError: this state directory needs a join token first.
         """
         await self._life.start(self._load_balancer.balancer)
 
     async def close(self, timeout_s: float = 5.0) -> None:
-        """Say goodbye to neighbors and stop; returns within `timeout_s` whatever happens."""
+        """Say farewell to the mesh and stop; returns within `timeout_s` whatever happens.
+
+        Handlers are cancelled; who waits for them hears at once that the worker is lost. To finish
+        first, `await finish_work()`.
+        """
         await self._life.close(timeout_s)
 
     async def leave(self, reason: str = "") -> None:
-        """Tell the whole mesh, signed, that this node leaves on purpose; then close."""
+        """Tell the whole mesh, signed, why this node leaves on purpose; then close."""
         await self._node.leave(reason)
         await self.close()
 

@@ -7,6 +7,7 @@ from typing import Any
 from mreza import __version__
 from mreza.events import MemberState
 from mreza.ids import NodeId
+from mreza.membership.member import Member
 from mreza.node.links import Links
 from mreza.node.state import NodeState
 from mreza.node.views import LinkInfo, MemberInfo, RouteInfo
@@ -28,24 +29,26 @@ class Observer:
 
     def members(self, *, now: float) -> list[MemberInfo]:
         """Every node known, by name."""
-        me = self._core.me
-        infos = [
-            MemberInfo(
-                id=member.id,
-                name=member.name,
-                state=member.state,
-                cause=member.cause,
-                since_s=max(0.0, now - member.since),
-                offers=tuple(
-                    name for name in names_of(member.offers) if not name.startswith("mreza/")
-                ),
-                addresses=member.addresses,
-                version=member.version,
-                me=member.id == me,
-            )
-            for member in self._core.control.members.values()
-        ]
+        infos = [self._info(member, now) for member in self._core.control.members.values()]
         return sorted(infos, key=lambda info: (info.name, info.id))
+
+    def member(self, node: NodeId, *, now: float) -> MemberInfo | None:
+        """One node, if it is known."""
+        member = self._core.control.members.get(node)
+        return None if member is None else self._info(member, now)
+
+    def _info(self, member: Member, now: float) -> MemberInfo:
+        return MemberInfo(
+            id=member.id,
+            name=member.name,
+            state=member.state,
+            cause=member.cause,
+            since_s=max(0.0, now - member.since),
+            offers=tuple(name for name in names_of(member.offers) if not name.startswith("mreza/")),
+            addresses=member.addresses,
+            version=member.version,
+            me=member.id == self._core.me,
+        )
 
     def links(self) -> list[LinkInfo]:
         """Every link that is up, by the peer's name."""

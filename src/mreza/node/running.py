@@ -59,8 +59,12 @@ from mreza.wire.link import PROTOCOL_VERSION, Hello
 
 ANSWERS_S = 2.0
 "How long the last answers of a node that finishes its work get to arrive."
+LAST_ANSWERS_S = 0.25
+"The same for a node that closes without finishing: what was done is told, and nothing waited for."
 FAREWELL_S = 0.1
 "How long a signed farewell gets to leave the send queues before the links close."
+CLOSED = "closed"
+"The reason of a farewell for which the program gave none."
 RAISE_AGAIN_S = 1.0
 "How often a boot counter that could not be written is tried again."
 _log = Log("mreza")
@@ -204,8 +208,12 @@ class RunningNode:
         self.driver.wake()
 
     async def close(self, *, timeout_s: float) -> None:
-        """Send what waits, say goodbye, end every task; returns within `timeout_s` or so."""
+        """Send what waits, say farewell, end every task; returns within `timeout_s` or so."""
         self.core.retire(now=self.now)
+        self.driver.turn_now()
+        # A farewell overtakes answers that wait, and makes lost work of what they tell.
+        await self.program.emptied(min(LAST_ANSWERS_S, timeout_s / 4))
+        self.core.control.farewell(CLOSED, now=self.now)
         self.driver.turn_now()
         await self.discovery.close()
         await self.links.close(timeout_s=timeout_s)

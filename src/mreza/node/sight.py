@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from mreza.events import Event
+from mreza.errors import DeadlineExceeded, NotRunning, UnknownNode
+from mreza.events import Event, MemberState
 from mreza.ids import NodeId
 from mreza.node.running import RunningNode
 from mreza.node.views import LinkInfo, MemberInfo, RouteInfo, TraceHop
@@ -55,6 +57,35 @@ class Sight(abc.ABC):
     def event_history(self) -> list[Event]:
         """The last few hundred events, oldest first."""
         return self._node.hub.history
+
+    async def wait_for(self, node: Node, *, timeout_s: float | None = None) -> MemberInfo:
+        """Wait until this node is known and can be reached: before a first `send`, for example.
+
+        Raises:
+            DeadlineExceeded: it was not, in time (`MessagingConfig.timeout_s`, if none is given).
+            AmbiguousName: several nodes have this name.
+            NotRunning: this node was closed meanwhile.
+        """
+        running = self._node
+
+        def reached() -> MemberInfo | None:
+            try:
+                found = running.observer.member(running.program.resolve(node), now=running.now)
+            except UnknownNode:
+                return None
+            return found if found is not None and found.state is MemberState.ALIVE else None
+
+        limit_s = running.config.messaging.timeout_s if timeout_s is None else timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                member = await running.hub.until(reached)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"no node {str(node)!r} was reached in {limit_s:g} s; `members` has those that are"
+            ) from None
+        if member is None:
+            raise NotRunning(f"the node was closed while it waited for {str(node)!r}")
+        return member
 
     async def ping(
         self,

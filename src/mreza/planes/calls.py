@@ -23,7 +23,7 @@ from mreza.planes.attempts import Attempts
 from mreza.planes.call import Attempt, Call, check_call
 from mreza.planes.call_errors import failure_in, refusal_error, too_late
 from mreza.planes.deadlines import Deadlines
-from mreza.planes.effects import CallProgress, CancelRequest, Resolve
+from mreza.planes.effects import CallProgress, CancelRequest, Resolve, WorkLost
 from mreza.planes.waiting_calls import WaitingCalls
 from mreza.planes.workers import Workers
 from mreza.processes.handlers import Registry
@@ -44,7 +44,7 @@ class SendRequest(msgspec.Struct, frozen=True):
 class Calls:
     """All calls of this node that are not resolved.
 
-    Effects: SendRequest, CancelRequest, CallProgress, Resolve.
+    Effects: SendRequest, CancelRequest, CallProgress, Resolve, WorkLost.
 
     Calls that wait for a worker keep at most `MessagingConfig.outbox_bytes` of payload; beyond, a
     call that would have to wait is resolved with OutboxFull.
@@ -162,16 +162,14 @@ class Calls:
 
     def returned(self, node: NodeId, request_ids: list[int], *, now: float) -> None:
         """These were on their way to a node that restarted, and go no further."""
-        for request_id in request_ids:
-            attempt = self._attempts.get(request_id)
-            if attempt is not None and attempt.is_out and attempt.node == node:
-                self._lost(attempt, self._gone(attempt, "restarted"), now, gone=False)
+        found = (self._attempts.get(request_id) for request_id in request_ids)
+        had = [a for a in found if a is not None and a.is_out and a.node == node]
+        self._lose(node, had, "restarted", now, gone=False)
 
     def node_lost(self, node: NodeId, cause: str, *, now: float) -> None:
         """A member failed or left. A message for it waits: the node may come back and answer."""
-        for attempt in self._attempts.at(node):
-            if not attempt.call.to_handler:
-                self._lost(attempt, self._gone(attempt, cause), now, gone=True)
+        work = [attempt for attempt in self._attempts.at(node) if not attempt.call.to_handler]
+        self._lose(node, work, cause, now, gone=True)
         self.workers.balancer.remove(node)
 
     def restarted(self, node: NodeId, *, now: float) -> None:
@@ -179,8 +177,7 @@ class Calls:
         for call in self._calls.values():
             if node in call.refused:
                 call.refused.remove(node)
-        for attempt in self._attempts.at(node):
-            self._lost(attempt, self._gone(attempt, "restarted"), now, gone=False)
+        self._lose(node, self._attempts.at(node), "restarted", now, gone=False)
         self.offers_changed(now=now)
 
     def offers_changed(self, *, now: float) -> None:
@@ -306,6 +303,16 @@ class Calls:
     @staticmethod
     def _gone(attempt: Attempt, cause: str) -> str:
         return f"node {attempt.node.short}, which had {attempt.call.describe()}, is lost ({cause})"
+
+    def _lose(
+        self, node: NodeId, attempts: list[Attempt], cause: str, now: float, *, gone: bool
+    ) -> None:
+        """A node will not answer these; say what became of them."""
+        for attempt in attempts:
+            self._lost(attempt, self._gone(attempt, cause), now, gone=gone)
+        if attempts:
+            going_on = sum(attempt.call.call_id in self._calls for attempt in attempts)
+            self._effects.append(WorkLost(node, cause, going_on, len(attempts) - going_on))
 
     def _lost(self, attempt: Attempt, text: str, now: float, *, gone: bool) -> None:
         """The node that had the call will not answer it."""

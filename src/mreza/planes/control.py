@@ -225,7 +225,10 @@ class ControlPlane(MeshView):
             self._settle(now)
 
     def farewell(self, reason: str, *, now: float) -> None:
-        """Tell the mesh that this node leaves on purpose; it says nothing after that."""
+        """Tell the mesh that this node leaves on purpose; it says nothing after that.
+
+        Nothing happens if it has left already, or must be silent.
+        """
         body = FAREWELL.encode(FarewellBody(reason))
         self._own.say(RecordKind.FAREWELL, lambda _: body, now=now)
         self._say_own(now)

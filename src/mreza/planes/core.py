@@ -12,12 +12,14 @@ from typing import Any
 
 from mreza.config.mesh import MeshConfig
 from mreza.errors import MeshError, PayloadError
+from mreza.events import WorkMoved
 from mreza.ids import NodeId, make_epoch
 from mreza.machine import earliest
 from mreza.planes.answers import unsendable
 from mreza.planes.control import ControlPlane
 from mreza.planes.data import DataPlane
 from mreza.planes.effects import (
+    Announce,
     CancelRequest,
     CloseLink,
     Dropped,
@@ -34,6 +36,7 @@ from mreza.planes.effects import (
     RoutesChanged,
     RunHandler,
     SendFrame,
+    WorkLost,
 )
 from mreza.planes.service import SendRequest, SendResponse, ServicePlane
 from mreza.security.credentials import Credentials
@@ -293,6 +296,19 @@ class NodeCore:
             case NodeLost(node, cause):
                 self.data.node_lost(node, now=now)
                 self.service.node_lost(node, cause=cause, now=now)
+            case WorkLost(node, cause, moved, failed):
+                self._out.append(
+                    Announce(
+                        WorkMoved(
+                            at=now + self._offset_s,
+                            node=node,
+                            label=self.control.label_of(node),
+                            cause=cause,
+                            moved=moved,
+                            failed=failed,
+                        )
+                    )
+                )
             case Offence():
                 self._offence(effect)
             case Dropped(reason, count):

@@ -192,6 +192,17 @@ class CallProgress(msgspec.Struct, frozen=True):
     "msgspec.Raw of what its handler reported."
 
 
+class WorkLost(msgspec.Struct, frozen=True):
+    """A node will not answer the calls that it had."""
+
+    node: NodeId
+    cause: str
+    moved: int
+    "Calls that go on: with another worker, or waiting for one."
+    failed: int
+    "Calls that ended with WorkerLost, because their work must not run twice."
+
+
 class Resolve(msgspec.Struct):
     """The outcome of a call of ours: a result as msgpack, or why there is none."""
 

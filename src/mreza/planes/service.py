@@ -34,7 +34,7 @@ class ServicePlane:
     """Calls of this node and work for others, joined.
 
     Effects: SendRequest, CancelRequest and SendResponse to other nodes, RunHandler, CancelHandler,
-    CallProgress, Resolve.
+    CallProgress, Resolve, WorkLost.
 
     The driver answers each RunHandler with `finished` once its handler has ended, cancelled or not,
     and tells `not_sent` when the data plane raises for a SendRequest.

@@ -70,3 +70,42 @@ def test_the_history_keeps_the_last_events() -> None:
         hub.emit(event(number))
     assert hub.history[0] == event(5)
     assert len(hub.history) == HISTORY_MAX
+
+
+async def test_listening_begins_at_once_and_ends_with_whoever_listens() -> None:
+    hub = EventHub()
+    listener = hub.listen()
+    hub.emit(event(1))
+    assert await anext(listener) == event(1)
+    del listener
+    assert hub.listeners == 0
+
+
+async def test_what_is_looked_for_is_found_now_or_after_an_event() -> None:
+    hub = EventHub()
+    seen: list[int] = []
+    assert await hub.until(lambda: 7) == 7
+    waiting = asyncio.create_task(hub.until(lambda: seen[0] if seen else None))
+    await asyncio.sleep(0)
+    hub.emit(event(1))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    seen.append(8)
+    hub.emit(event(2))
+    assert await waiting == 8
+    assert hub.listeners == 0
+
+
+async def test_a_hub_that_closes_ends_the_looking() -> None:
+    hub = EventHub()
+    seen: list[int] = []
+
+    def find() -> int | None:
+        return seen[0] if seen else None
+
+    waiting = asyncio.create_task(hub.until(find))
+    await asyncio.sleep(0)
+    hub.close()
+    assert await waiting is None
+    assert await hub.until(find) is None
+    assert [heard async for heard in hub.listen()] == []

@@ -46,6 +46,75 @@ async def test_a_start_that_fails_leaves_nothing_and_may_be_tried_again(
         assert mesh.name == "a"
 
 
+async def test_who_starts_a_node_that_starts_waits_for_the_same_start(
+    network: FakeNetwork,
+) -> None:
+    mesh = named("a")
+    await asyncio.gather(mesh.initialize(), mesh.initialize(), mesh.initialize())
+    assert len(network.listening) == 1
+    await mesh.initialize()
+    await mesh.close()
+
+
+async def test_a_start_that_fails_is_told_to_all_who_wait_for_it() -> None:
+    mesh = named("a")
+    FakeControlSocket.fails = StateError("no socket here")
+    told = await asyncio.gather(mesh.initialize(), mesh.initialize(), return_exceptions=True)
+    assert [str(error) for error in told] == ["no socket here"] * 2
+
+
+async def test_a_start_goes_on_as_long_as_one_waits_for_it(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, gate = RunningNode.start, asyncio.Event()
+
+    async def slow(running: RunningNode) -> None:
+        await gate.wait()
+        await start(running)
+
+    monkeypatch.setattr(RunningNode, "start", slow)
+    mesh = named("a")
+    first, second = (asyncio.create_task(mesh.initialize()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    gate.set()
+    await second
+    assert mesh.name == "a"
+    await mesh.close()
+    gate.clear()
+    other = named("b")
+    only = asyncio.create_task(other.initialize())
+    await asyncio.sleep(0)
+    only.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await only
+    gate.set()
+    await other.initialize()
+    await other.close()
+    assert network.listening == {}
+
+
+async def test_closing_a_node_that_starts_ends_its_start(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def slow(_: RunningNode) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(RunningNode, "start", slow)
+    mesh = named("a")
+    starting = asyncio.create_task(mesh.initialize())
+    await begun.wait()
+    await mesh.close()
+    with pytest.raises(NotRunning, match="while it started"):
+        await starting
+    assert network.listening == {}
+
+
 async def test_two_nodes_cannot_be_one() -> None:
     async with named("a"):
         with pytest.raises(StateError, match="is running already"):

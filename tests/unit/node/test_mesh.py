@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mreza import (
     Priority,
     ReceivedMessage,
     UnknownNode,
+    WorkerLost,
 )
 from mreza.events import LinkUp
 from tests.support import whole_nodes
@@ -100,6 +102,32 @@ async def test_who_leaves_is_not_suspected() -> None:
         await eventually_async(lambda: {m.name: m.state for m in a.members}["b"] == "left")
         with pytest.raises(NotRunning):
             await b.leave()
+
+
+async def test_who_closes_is_not_suspected_and_its_answers_come_first() -> None:
+    async with nodes("a", "b") as (a, b):
+        gate = asyncio.Event()
+
+        @b.process("work", concurrency=1)
+        async def work(_: None) -> str:
+            await gate.wait()
+            return "done"
+
+        @b.process("stuck")
+        async def stuck(_: None) -> None:
+            await asyncio.Event().wait()
+
+        await offers(a, "b", "stuck")
+        calls = [asyncio.create_task(a.call(name, node="b")) for name in ("work", "stuck")]
+        await eventually_async(lambda: b._node.work.running == 2)
+        gate.set()
+        await eventually_async(lambda: b._node.work.running == 1)
+        await b.close()
+        told = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 2)
+        assert told[0] == "done"
+        assert isinstance(told[1], WorkerLost)
+        assert told[1].may_have_run
+        assert {m.name: (m.state, m.cause) for m in a.members}["b"] == ("left", "closed")
 
 
 # Talk.

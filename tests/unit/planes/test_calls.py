@@ -23,6 +23,7 @@ from mreza.errors import (
 from mreza.planes.calls import LOSSES_MAX
 from mreza.planes.effects import (
     RequestsReturned,
+    WorkLost,
 )
 from mreza.processes.handlers import idempotent_offer
 from mreza.qos import Priority
@@ -346,6 +347,19 @@ def test_requests_that_came_back_are_lost_work(bench: Bench) -> None:
     bench.plane.requests_returned(RequestsReturned(A, ids), now=bench.now)
     assert isinstance(bench.error(), WorkerLost)
     assert bench.one_sent().destination == C, "the second call was at b"
+
+
+def test_what_became_of_a_lost_workers_calls_is_said_once(bench: Bench) -> None:
+    bench.lost(C)
+    assert bench.losses() == [], "it had none"
+    bench.call(idempotent=True, node=A)
+    bench.call(node=A)
+    bench.call(node=A)
+    bench.message(A)
+    bench.lost(A)
+    assert bench.losses() == [WorkLost(A, "reset", 1, 2)]
+    bench.restarted(A)
+    assert bench.losses() == [WorkLost(A, "restarted", 1, 0)], "the message"
 
 
 # Messages with a receipt.

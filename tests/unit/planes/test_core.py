@@ -9,7 +9,7 @@ import pytest
 
 from mreza.config.mesh import MeshConfig
 from mreza.errors import MeshError, NoSuchProcess, OutboxFull, PayloadError
-from mreza.events import EpochRaised, LinkUp
+from mreza.events import EpochRaised, LinkUp, WorkMoved
 from mreza.ids import NodeId, boot_of
 from mreza.planes.core import CLOCK_JUMP_S, NodeCore
 from mreza.planes.effects import (
@@ -22,6 +22,7 @@ from mreza.planes.effects import (
     RaiseEpoch,
     RoutesChanged,
     SendFrame,
+    WorkLost,
 )
 from mreza.planes.service import SendRequest, SendResponse
 from mreza.sim.node import SimNode
@@ -265,6 +266,16 @@ def test_what_planes_do_not_handle_is_for_the_driver_in_order(alone: NodeCore) -
         alone._pass_on(effect, 5.0)
     assert alone.drain() == [event, data, frame]
     assert alone.drain() == []
+
+
+def test_calls_that_a_lost_worker_had_are_an_event(
+    world: World, pair: tuple[SimNode, SimNode]
+) -> None:
+    a, b = pair
+    a.core._pass_on(WorkLost(b.id, "gone", 17, 2), 5.0)
+    (announced,) = [e for e in a.core.drain() if isinstance(e, Announce)]
+    assert isinstance(announced.event, WorkMoved)
+    assert (announced.event.label, announced.event.moved, announced.event.failed) == ("b", 17, 2)
 
 
 def test_a_request_refused_by_the_data_plane_is_told_to_the_service_plane(
