@@ -29,6 +29,10 @@ from mreza.config.mesh import MeshConfig
 from mreza.config.profiles import PROFILES
 from mreza.errors import MeshError
 from mreza.events import Event
+from mreza.sim.checkers import KNOWN as CHECKERS
+from mreza.sim.faults import Fault
+from mreza.sim.plan import KINDS, FaultPlan, NetworkPlan, TrafficPlan
+from mreza.sim.scenario import Scenario
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 REMAKE = "python -m tests.support.reference_pages"
@@ -151,8 +155,16 @@ def type_words(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is typing.Literal:
         return " or ".join(f"`{one}`" for one in arguments)
     if origin is tuple:
-        return "list of texts"
+        inside = [type_words(one) for one in arguments if one is not Ellipsis]
+        if arguments[-1] is Ellipsis:
+            return {"text": "list of texts"}.get(inside[0], "list of tables")
+        return f"two of: {inside[0]}"
     if origin is dict:
+        values = type_words(arguments[1])
+        return "table" if values == "anything" else f"table of: {values}"
+    if annotation is Any:
+        return "anything"
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return "table"
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return " or ".join(f"`{member.value}`" for member in annotation)
@@ -266,6 +278,82 @@ def _profile_rows(sections: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield (f"`{section}.{key}`", *map(str, values))
 
 
+def scenario_page() -> str:
+    """Every key of a scenario file of `mreza sim`, and every kind of fault."""
+    tables = (
+        ("network", NetworkPlan),
+        ("faults", FaultPlan),
+        ("traffic", TrafficPlan),
+    )
+    parts = [
+        _filled(
+            "A scenario of `mreza sim` is a TOML file. Every key has a default; one that does not "
+            "exist is an error that names the nearest right one. [The guide](../guides/failures.md)"
+            " says how to use it.\n\n"
+            "Times are virtual seconds, rates are per virtual second, shares are numbers from 0 "
+            "to 1."
+        ),
+        "## Top level\n\n" + _keys(Scenario),
+    ]
+    for name, kind in tables:
+        parts.append(f"## {name}\n\n" + _filled(summary(kind)) + "\n\n" + _keys(kind))
+    said = _filled(
+        "Kinds of faults, for `faults.kinds` and `faults.amounts`. A fault ends after a time drawn "
+        "from `faults.for_s`, or with the phase."
+    )
+    rows = (
+        (
+            f"`{name}`",
+            {"node": "a node", "link": "a link", "side": "some nodes"}[kind.targets],
+            kind.meaning,
+            "" if kind.amount is None else f"{kind.amount[0]:g} to {kind.amount[1]:g} {kind.unit}",
+        )
+        for name, kind in KINDS.items()
+    )
+    parts.append(
+        f"### Kinds of faults\n\n{said}\n\n"
+        + "\n".join(_table(("kind", "of what", "meaning", "amount, unless said"), rows))
+    )
+    said = _filled(
+        "`[[schedule]]` tables are faults at fixed times, beside those that are drawn. A link is "
+        "named by its two ends, of which the first is where a one-way fault begins; a side by its "
+        "nodes."
+    )
+    parts.append(f"## schedule\n\n{said}\n\n" + _keys(Fault))
+    said = _filled(
+        "What must hold. `checks` chooses some of these; without it all are made. A failure begins "
+        "with the name of its check."
+    )
+    rows = ((f"`{name}`", summary(checker)) for name, checker in CHECKERS.items())
+    parts.append(f"## checks\n\n{said}\n\n" + "\n".join(_table(("check", "what holds"), rows)))
+    return _page("Scenario files", *parts)
+
+
+def _keys(kind: type[msgspec.Struct]) -> str:
+    docs = attribute_docs(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    rows = []
+    for field in msgspec.structs.fields(kind):
+        default = _struct_default(field)
+        words = type_words(hints[field.name])
+        rows.append((f"`{field.name}`", words, default, docs.get(field.name, "–")))
+    return "\n".join(_table(("key", "value", "default", "meaning"), rows))
+
+
+def _struct_default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "must be given"
+    made = field.default_factory
+    value = field.default if made is msgspec.NODEFAULT else made()
+    if isinstance(value, msgspec.Struct):
+        return "see there"
+    if value in ((), {}, ""):
+        return "none"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(format(one, 'g') for one in value)}]`"
+    return f"`{value}`" if isinstance(value, str) else f"{value:,}"
+
+
 def cli_page() -> str:
     """Every command, argument and option."""
     group: Any = typer.main.get_command(app)
@@ -274,9 +362,9 @@ def cli_page() -> str:
         _filled(
             "`mreza COMMAND --help` says the same in a terminal. Exit status: 0 done, 1 failed "
             "(one line on standard error says why), 2 not understood, 130 interrupted. "
-            "`init`, `invite`, `join`, `up` and `demo` work by themselves; the other commands ask "
-            "a node that runs on this machine over its control socket, which only its user can "
-            "open."
+            "`init`, `invite`, `join`, `up`, `demo` and `sim` work by themselves; the other "
+            "commands ask a node that runs on this machine over its control socket, which only "
+            "its user can open."
         ),
         "## mreza\n\n" + _options(group, context),
     ]
@@ -607,6 +695,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "config.md": config_page,
     "errors.md": errors_page,
     "events.md": events_page,
+    "scenarios.md": scenario_page,
 }
 
 

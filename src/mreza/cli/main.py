@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mreza.cli import act, look, mapping, setup
+from mreza.cli import act, look, mapping, setup, sim
 from mreza.cli.options import Given, LocalNode, State, teach
 from mreza.cli.problems import FAILED, USAGE, CommandFailed, UsageProblem, one_line
 
@@ -19,7 +19,7 @@ NOT_YET = frozenset(
     [
         *("services", "health", "publish", "subscribe", "expose", "forward", "drain"),
         *("revoke", "quarantine", "forgive", "forget", "renew", "authority"),
-        *("top", "dashboard", "doctor", "bench", "sim", "attack"),
+        *("top", "dashboard", "doctor", "bench", "attack"),
     ]
 )
 "Commands of the design that this version does not have."
@@ -67,6 +67,7 @@ setup.add_to(app)
 look.add_to(app)
 act.add_to(app)
 mapping.add_to(app)
+sim.add_to(app)
 
 
 def _version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ changed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from mreza.qos import Delivery
@@ -37,6 +38,9 @@ class Agreement:
     """In the end every node sees exactly those that live, and all databases are equal."""
 
     name = "agreement"
+
+    def __init__(self, world: World, ledger: Ledger) -> None:
+        pass
 
     def step(self, world: World) -> None:
         """Nothing: views may differ while faults are on."""
@@ -96,6 +100,12 @@ class Messages:
             if number < self._last.get(key, 0):
                 self._failed = f"{node.name} handled {number} after {self._last[key]}, out of order"
             self._last[key] = number
+
+
+KNOWN: dict[str, Callable[[World, Ledger], Checker]] = {
+    kind.name: kind for kind in (Agreement, Messages)
+}
+"Every checker by its name; a scenario's `checks` chooses among them."
 
 
 def database_of(node: SimNode) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ import msgspec
 
 from mreza.sim.agenda import START_S
 from mreza.sim.build import build
-from mreza.sim.checkers import Agreement, Checker, CheckFailed, Messages
+from mreza.sim.checkers import KNOWN, Checker, CheckFailed
 from mreza.sim.digest import Digest
 from mreza.sim.faults import Faults, Schedule, draw
 from mreza.sim.recorder import Recorder
@@ -60,9 +60,7 @@ def run(
             seconds=scenario.faults_s,
         )
     traffic = Traffic(world, scenario.traffic, traffic_rng)
-    checkers: list[Checker] = [Agreement(), Messages(world, traffic.ledger)]
-    if scenario.checks:
-        checkers = [checker for checker in checkers if checker.name in scenario.checks]
+    checkers = [KNOWN[name](world, traffic.ledger) for name in scenario.checks or KNOWN]
     figures: dict[str, float] = {}
     checker: Checker | None = None
     try:

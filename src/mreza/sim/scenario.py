@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -20,6 +20,8 @@ from msgspec import Meta
 from mreza.config.base import nearest
 from mreza.config.mesh import MeshConfig
 from mreza.errors import ConfigError
+from mreza.sim.checkers import KNOWN as CHECKERS
+from mreza.sim.faults import Fault
 from mreza.sim.plan import KINDS, FaultPlan, NetworkPlan, Topology, TrafficPlan
 
 Span = Annotated[float, Meta(gt=0)]
@@ -46,6 +48,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "How the links are."
     faults: FaultPlan = FaultPlan()
     "What goes wrong, drawn from the seed."
+    schedule: tuple[Fault, ...] = ()
+    "Faults at fixed times, beside those that are drawn."
     traffic: TrafficPlan = TrafficPlan()
     "What the programs do."
     form_s: Span = 30.0
@@ -152,6 +156,11 @@ def _check(scenario: Scenario) -> None:
     for key in faults.amounts:
         if KINDS[key].amount is None:
             raise ConfigError(f"faults.amounts.{key}: this fault has no amount")
+    for place, fault in enumerate(scenario.schedule):
+        _check_fault(f"schedule[{place}]", fault, scenario)
+    for check in scenario.checks:
+        if check not in CHECKERS:
+            raise ConfigError(f"unknown check {check!r} in checks: {nearest(check, CHECKERS)}")
     for where, (low, high) in _ranges(scenario):
         if low > high:
             raise ConfigError(f"{where} is [{low:g}, {high:g}]: the smaller one comes first")
@@ -159,6 +168,26 @@ def _check(scenario: Scenario) -> None:
         scenario.mesh_config()
     except ConfigError as error:
         raise ConfigError(f"config: {error}") from None
+
+
+def _check_fault(where: str, fault: Fault, scenario: Scenario) -> None:
+    if fault.kind not in KINDS:
+        raise ConfigError(
+            f"unknown fault '{where}.kind' {fault.kind!r}: {nearest(fault.kind, KINDS)}"
+        )
+    for target in fault.targets:
+        if target not in {f"n{number}" for number in range(scenario.nodes)}:
+            raise ConfigError(f"{where}.targets: no node {target!r}; n0 to n{scenario.nodes - 1}")
+    wanted, words = _TARGETS[KINDS[fault.kind].targets]
+    if not wanted(len(fault.targets), scenario.nodes):
+        raise ConfigError(f"{where}.targets: {fault.kind} needs {words}")
+
+
+_TARGETS: dict[str, tuple[Callable[[int, int], bool], str]] = {
+    "node": (lambda count, _nodes: count == 1, "one node"),
+    "link": (lambda count, _nodes: count == 2, "the two ends of a link"),
+    "side": (lambda count, nodes: 1 <= count < nodes, "some nodes, not all"),
+}
 
 
 def _ranges(scenario: Scenario) -> Iterator[tuple[str, tuple[float, float]]]:
@@ -180,8 +209,15 @@ def _unknown_keys(
     for key, value in said.items():
         if key not in hints:
             yield where, kind, key
-        elif isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
-            yield from _unknown_keys(value, hints[key], (*where, key))
+        elif (inside := _table_kind(hints[key])) is not None:
+            for one in value if isinstance(value, list) else (value,):
+                yield from _unknown_keys(one, inside, (*where, key))
+
+
+def _table_kind(kind: Any) -> type[msgspec.Struct] | None:
+    """The kind of table that a key holds, or holds a list of."""
+    kind = next(iter(get_args(kind)), None) if get_origin(kind) is tuple else kind
+    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
 
 
 _PLACE = re.compile(r" - at `(\$?[^`]*)`$")

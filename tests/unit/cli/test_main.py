@@ -14,7 +14,7 @@ from mreza.cli.problems import one_line
 
 COMMANDS = [
     *("init", "invite", "join", "up", "status", "nodes", "links", "routes", "events"),
-    *("ping", "trace", "send", "call", "leave", "demo", "map"),
+    *("ping", "trace", "send", "call", "leave", "demo", "map", "sim"),
 ]
 
 

@@ -15,7 +15,7 @@ name = "a-day"
 description = "Everything is said."
 nodes = 12
 topology = "two_lans"
-checks = []
+checks = ["messages"]
 
 [network]
 latency = "pareto"
@@ -48,6 +48,11 @@ def test_what_is_not_said_has_a_default() -> None:
     assert from_dict({"name": "scenario"}) == load("\n") == Scenario(name="scenario")
 
 
+def fault(kind: str, *targets: str) -> str:
+    """A fault at a fixed time, in TOML."""
+    return f"[[schedule]]\nat_s = 1\nkind = '{kind}'\ntargets = {list(targets)}"
+
+
 WRONG = (
     ("nodes = 0", "nodes is 0: must be a whole number of at least 1"),
     ("nodes = 'a'", "nodes is 'a': must be a whole number"),
@@ -55,6 +60,7 @@ WRONG = (
     ("topology = 'lines'", "topology is 'lines': did you mean 'line'?"),
     ("name = 'a b'", "name is 'a b': use letters, digits, '-' and '_'"),
     ("network = 3", "network is 3: must be a table"),
+    ("checks = ['message']", "unknown check 'message' in checks: did you mean 'messages'?"),
     ("checks = [1]", "checks[0] is 1: must be text"),
     ("[network]\nlos = 2", "unknown key 'network.los': did you mean 'loss'?"),
     ("[network]\nloss = 2", "network.loss is 2: must be a number of at most 1.0"),
@@ -68,6 +74,11 @@ WRONG = (
     ("[faults.amounts]\ncrash = [1, 2]", "faults.amounts.crash: this fault has no amount"),
     ("[faults.amounts]\nskew = [2, 1]", "faults.amounts.skew is [2, 1]: the smaller one comes"),
     ("[config.link]\nprobe_interval = 1", "did you mean 'probe_interval_s'?"),
+    ("[[schedule]]\nat = 1", "unknown key 'schedule.at': did you mean 'at_s'?"),
+    (fault("crush", "n1"), "'schedule[0].kind' 'crush': did you mean 'crash'?"),
+    (fault("crash", "n8"), "schedule[0].targets: no node 'n8'; n0 to n7"),
+    (fault("cut", "n1"), "schedule[0].targets: cut needs the two ends of a link"),
+    (fault("partition", *(f"n{i}" for i in range(8))), "partition needs some nodes, not all"),
     ("x", "not TOML: "),
 )
 
