@@ -137,8 +137,8 @@ def test_pieces_make_the_body_whole_from_any_order(total: int, rng: Random) -> N
     body = rng.randbytes(total)
     pieces = list(cut(body, transfer=7))
     rng.shuffle(pieces)
-    transfer = Transfer(pieces[0][0])
-    results = [transfer.add(fragment, piece) for fragment, piece in pieces]
+    transfer = Transfer(pieces[0][0], now=0.0)
+    results = [transfer.add(fragment, piece, now=0.0) for fragment, piece in pieces]
     assert results[:-1] == [Piece.STORED] * (len(pieces) - 1)
     assert results[-1] is Piece.COMPLETE
     assert transfer.body == body

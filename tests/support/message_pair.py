@@ -12,8 +12,8 @@ from mreza.config.messaging import MessagingConfig
 from mreza.ids import NodeId
 from mreza.messaging.credit import CreditBudget
 from mreza.messaging.delivery import Source
-from mreza.messaging.fragments import ReassemblyBudget
 from mreza.messaging.outbox import Outbox
+from mreza.messaging.reassembly import ReassemblyBudget
 from mreza.messaging.receive_stream import Arrival
 from mreza.wire.envelope import ENVELOPE_MAX
 from mreza.wire.packet import Ack, Head, decode_packet, encode_packet

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mreza.ids import NodeId
 from mreza.messaging.batch import EMPTY_BATCH
 from mreza.messaging.credit import CreditBudget, ReceiveCredit
-from mreza.messaging.fragments import ReassemblyBudget
+from mreza.messaging.reassembly import ReassemblyBudget
 from mreza.messaging.receive_stream import Arrival, ReceiveStream
 from mreza.wire.packet import RANGES_MAX, Ack, Head, PacketKind
 

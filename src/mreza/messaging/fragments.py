@@ -19,6 +19,11 @@ head that we write (1 KiB) and the seal's tag it fits an envelope."""
 PIECE_MAX = 64_000
 "Bytes of a piece of a larger body: two of them fit a window of 128 KiB, four one of 256 KiB."
 
+STALL_S = 30.0
+"""A body of which nothing came for so long gives way when its memory is needed. Default: as long as
+a call takes at most, if nobody says."""
+RATE_MIN_PER_S = 16 * 1024
+"And so does one that, after that time, has come more slowly than this on the whole: a slow modem."
 PIECE_MIN = 16 * 1024
 """All pieces but the last are at least so large (ours are twice that): each costs us more than its
 bytes, and a body of a million tiny ones would cost any memory."""
@@ -47,40 +52,6 @@ def cut(body: bytes, *, transfer: int) -> Iterator[tuple[Fragment, memoryview]]:
         )
 
 
-class ReassemblyBudget:
-    """Bytes that unfinished bodies may take, in total and for one source.
-
-    Reserved whole at the first piece, so that two bodies never wait for each other's memory.
-    """
-
-    def __init__(self, *, total: int, per_source: int) -> None:
-        self._total = total
-        self._per_source = min(total, per_source)
-        self._used = 0
-        self._by_source: dict[bytes, int] = {}
-
-    @property
-    def used(self) -> int:
-        return self._used
-
-    def reserve(self, source: bytes, size: int) -> bool:
-        """True if there was room."""
-        mine = self._by_source.get(source, 0)
-        if self._used + size > self._total or mine + size > self._per_source:
-            return False
-        self._used += size
-        self._by_source[source] = mine + size
-        return True
-
-    def release(self, source: bytes, size: int) -> None:
-        self._used -= size
-        left = self._by_source[source] - size
-        if left:
-            self._by_source[source] = left
-        else:
-            del self._by_source[source]
-
-
 class Piece(enum.Enum):
     """What became of one piece."""
 
@@ -89,15 +60,31 @@ class Piece(enum.Enum):
     "Together with this one the body is whole; `Transfer.body` has it."
     BAD = "bad_fragment"
     "Contradicts the others, or the checksum of the whole is wrong."
+    LAST = "last"
+    "The last one of a body that was given up: there is nothing to hand over."
 
 
 class Transfer:
     """One body on its way."""
 
-    __slots__ = ("_ahead", "_checksum", "_crc", "_held", "body", "ends_before", "total")
+    __slots__ = (
+        "_ahead",
+        "_began_at",
+        "_checksum",
+        "_crc",
+        "_held",
+        "_newest_at",
+        "body",
+        "ends_before",
+        "is_given_up",
+        "total",
+    )
 
-    def __init__(self, fragment: Fragment) -> None:
+    def __init__(self, fragment: Fragment, *, now: float) -> None:
         self.total = fragment.total
+        self.is_given_up = False
+        "Its memory is gone: what else comes of it is acknowledged and not kept."
+        self._began_at = self._newest_at = now
         self.body = bytearray()
         self.ends_before: int | None = None
         "All its pieces have numbers below this one, since the sender went on to something else."
@@ -106,7 +93,18 @@ class Transfer:
         self._held = 0
         self._ahead: dict[int, memoryview | bytes] = {}
 
-    def add(self, fragment: Fragment, piece: memoryview | bytes) -> Piece:
+    def is_stalled(self, now: float) -> bool:
+        """Nothing of it came for long, or too little for the time it has taken."""
+        due = (now - self._began_at - STALL_S) * RATE_MIN_PER_S
+        return now - self._newest_at > STALL_S or self._held < due
+
+    def give_up(self) -> None:
+        """Its memory is needed for others."""
+        self.is_given_up = True
+        self.body = bytearray()
+        self._ahead.clear()
+
+    def add(self, fragment: Fragment, piece: memoryview | bytes, *, now: float) -> Piece:
         """Store one piece; each must come only once (their sequence numbers see to that)."""
         if (
             fragment.total != self.total
@@ -118,6 +116,9 @@ class Transfer:
         ):
             return Piece.BAD
         self._held += len(piece)
+        self._newest_at = now
+        if self.is_given_up:
+            return Piece.LAST if self._held == self.total else Piece.STORED
         if fragment.offset > len(self.body):
             self._ahead[fragment.offset] = piece
             # All bytes are here and a gap is left: pieces overlap.

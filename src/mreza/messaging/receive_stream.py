@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mreza.ids import NodeId
 from mreza.messaging.batch import EMPTY_BATCH
-from mreza.messaging.fragments import Piece, ReassemblyBudget, Transfer
+from mreza.messaging.fragments import Piece, Transfer
 from mreza.messaging.ranges import SeenNumbers
+from mreza.messaging.reassembly import ReassemblyBudget
 from mreza.wire.packet import Ack, Fragment, Head, PacketFlag, PacketKind
 
 BEHIND_MAX = 1024
@@ -73,7 +74,7 @@ class ReceiveStream:
         if head.fragment is None:
             arrival = Arrival(head, number, body)
         else:
-            whole = self._assemble(head.fragment, body)
+            whole = self._assemble(head.fragment, body, now)
             if isinstance(whole, str):
                 return released, whole
             if whole is None:
@@ -137,17 +138,22 @@ class ReceiveStream:
         ready = sorted(number for number in self._held if number - 1 <= cumulative)
         return [self._held.pop(number) for number in ready]
 
-    def _assemble(self, fragment: Fragment, piece: memoryview) -> bytearray | str | None:
+    def _assemble(
+        self, fragment: Fragment, piece: memoryview, now: float
+    ) -> bytearray | str | None:
         """The whole body, None while pieces are missing, or why this one is refused."""
         transfer = self._transfers.get(fragment.transfer)
         if transfer is None:
-            if not self._reassembly.reserve(self._source, fragment.total):
+            transfer = Transfer(fragment, now=now)
+            if not self._reassembly.reserve(self._source, transfer, now=now):
                 return "reassembly_full"
-            transfer = self._transfers[fragment.transfer] = Transfer(fragment)
-        result = transfer.add(fragment, piece)
+            self._transfers[fragment.transfer] = transfer
+        result = transfer.add(fragment, piece, now=now)
         if result is Piece.STORED:
             return None
         self._discard(fragment.transfer)
+        if result is Piece.LAST:
+            return None
         return transfer.body if result is Piece.COMPLETE else result.value
 
     def _note_ends(self, head: Head) -> None:
@@ -159,4 +165,4 @@ class ReceiveStream:
                 transfer.ends_before = head.sequence if ends is None else min(ends, head.sequence)
 
     def _discard(self, number: int) -> None:
-        self._reassembly.release(self._source, self._transfers.pop(number).total)
+        self._reassembly.release(self._transfers.pop(number))

@@ -11,8 +11,9 @@ from mreza.errors import DecodeError
 from mreza.ids import NodeId
 from mreza.messaging.credit import CreditBudget
 from mreza.messaging.delivery import Source
-from mreza.messaging.fragments import BODY_MAX, ReassemblyBudget, is_plausible
+from mreza.messaging.fragments import BODY_MAX, is_plausible
 from mreza.messaging.outbox import WaitingControl
+from mreza.messaging.reassembly import ReassemblyBudget
 from mreza.messaging.receive_stream import Arrival
 from mreza.messaging.requests import corrected
 from mreza.messaging.timers import Timers
@@ -129,6 +130,8 @@ class Reception:
         )
         if refused:
             self._traffic.drop(refused)
+        if self._reassembly.given_up:
+            self._traffic.drop("stalled_body", self._reassembly.take_given_up())
         for arrival in arrivals:
             self._hand_over(source.node, head.stream_epoch, priority, arrival)
 

@@ -10,7 +10,7 @@ from mreza.messaging.delivery import (
     INBOXES_MAX,
     Source,
 )
-from mreza.messaging.fragments import ReassemblyBudget
+from mreza.messaging.reassembly import ReassemblyBudget
 from mreza.wire.packet import RANGES_MAX, Fragment, Head, PacketFlag, PacketKind
 
 NODE = NodeId(b"n" * 16)

@@ -6,7 +6,8 @@ import msgspec
 
 from mreza.ids import NodeId
 from mreza.messaging.batch import EMPTY_BATCH
-from mreza.messaging.fragments import ReassemblyBudget
+from mreza.messaging.fragments import STALL_S
+from mreza.messaging.reassembly import ReassemblyBudget
 from mreza.messaging.receive_stream import BEHIND_MAX, ReceiveStream
 from mreza.wire.packet import Fragment, Head, PacketFlag, PacketKind
 
@@ -20,6 +21,7 @@ class Receiver:
         self.budget = ReassemblyBudget(total=reassembly, per_source=reassembly)
         self.stream = ReceiveStream(SOURCE, 1, first=first, reassembly=self.budget)
         self.reason = ""
+        self.now = 0.0
 
     def packet(
         self,
@@ -36,7 +38,7 @@ class Receiver:
         head = Head(flags, PacketKind.DATA, 1, sequence, sequence - base, fragment=fragment)
         content = msgspec.msgpack.encode([sequence]) if body is None else body
         arrivals, self.reason = self.stream.receive(
-            head, memoryview(content), has_room=has_room, may_hold=may_hold, now=0.0
+            head, memoryview(content), has_room=has_room, may_hold=may_hold, now=self.now
         )
         return [arrival.sequence for arrival in arrivals]
 
@@ -153,4 +155,19 @@ def test_closing_frees_everything() -> None:
     receiver.piece(2, 2)
     receiver.packet(9, flags=ORDERED)
     receiver.stream.close()
+    assert receiver.budget.used == 0
+
+
+def test_a_stalled_body_gives_way_and_what_comes_of_it_later_is_only_acknowledged() -> None:
+    receiver = Receiver(reassembly=5)
+    receiver.piece(1, 1, 4)
+    receiver.now = STALL_S + 1
+    receiver.piece(5, 5, 4)
+    assert (receiver.reason, receiver.budget.used, receiver.budget.given_up) == ("", 4, 1)
+    assert [receiver.piece(sequence, 1, 4) for sequence in (2, 3, 4)] == [[]] * 3
+    assert receiver.reason == ""
+    assert receiver.stream.take_ack(runs_max=8, credits_=(), now=0.0).cumulative == 5
+    receiver.piece(6, 5, 4)
+    receiver.piece(7, 5, 4)
+    assert receiver.piece(8, 5, 4) == [5]
     assert receiver.budget.used == 0
