@@ -6,11 +6,9 @@ from mreza.wire.packet import Load
 
 
 class OwnLoad:
-    """The last measurement of the machine, and room for requests."""
+    """The last measurement of the machine."""
 
     def __init__(self) -> None:
-        self.capacity = 0
-        "Requests that all lines together hold without letting one wait for long."
         self._cpu: int | None = None
         self._memory: int | None = None
         self._loop_lag_us: int | None = None
@@ -23,11 +21,11 @@ class OwnLoad:
         self._memory = None if memory is None else _per_mille(memory)
         self._loop_lag_us = None if loop_lag_s is None else max(0, round(loop_lag_s * 1e6))
 
-    def told(self, *, in_flight: int) -> Load | None:
-        """For an answer, with so many requests here; None before the first one came."""
-        if not self.capacity:
+    def told(self, *, in_flight: int, capacity: int) -> Load | None:
+        """For an answer, with so many requests here; None while there is no place for any."""
+        if not capacity:
             return None
-        return Load(in_flight, self.capacity, self._cpu, self._memory, self._loop_lag_us)
+        return Load(in_flight, capacity, self._cpu, self._memory, self._loop_lag_us)
 
 
 def _per_mille(share: float) -> int:

@@ -11,7 +11,8 @@ from mreza.processes.request_queue import RequestQueue
 from mreza.wire.packet import Request
 
 DURATION_GAIN = 0.125
-"Weight of a new sample in the mean duration (RFC 6298's alpha)."
+"""Weight of a new sample in the mean duration (RFC 6298's alpha). The first eight weigh alike: with
+a mean that began at 0 every new node would look fast, and the slow, that learn late, fastest."""
 RETRY_AFTER_MIN_S = 0.05
 RETRY_AFTER_MAX_S = 10.0
 
@@ -50,6 +51,7 @@ class Run:
         "news_at",
         "priority",
         "request",
+        "requester",
         "run_id",
         "started_at",
         "state",
@@ -60,6 +62,7 @@ class Run:
         self, run_id: int, waiter: Waiter, request: Request, *, deadline: float, key: RunKey | None
     ) -> None:
         self.run_id = run_id
+        self.requester = waiter.source
         self.waiters = [waiter]
         self.request = request
         self.priority = waiter.message[1]
@@ -80,7 +83,7 @@ RunKey = tuple[NodeId, str, str]
 class Line:
     """One process: who waits, how many run, how long it takes."""
 
-    __slots__ = ("capacity", "limit", "mean_s", "queue", "running", "wait_s")
+    __slots__ = ("capacity", "gain", "limit", "mean_s", "queue", "running", "wait_s")
 
     def __init__(self, limit: int, *, wait_s: float) -> None:
         """At most `limit` wait; it holds as many as will be served within `wait_s`."""
@@ -89,6 +92,8 @@ class Line:
         self.queue = RequestQueue(limit)
         self.running = 0
         self.mean_s = 0.0
+        self.gain = 1.0
+        "Weight of the next sample."
         self.capacity = limit
 
     def ended(self, duration_s: float | None, *, at_a_time: int) -> None:
@@ -99,7 +104,8 @@ class Line:
         self.running -= 1
         if duration_s is None:
             return
-        self.mean_s += DURATION_GAIN * (duration_s - self.mean_s)
+        self.mean_s += self.gain * (duration_s - self.mean_s)
+        self.gain = max(DURATION_GAIN, self.gain / (1.0 + self.gain))
         places = int(at_a_time * self.wait_s / max(self.mean_s, 1e-6))
         self.capacity = at_a_time + min(self.limit, places)
 

@@ -21,8 +21,9 @@ from mreza.machine import earliest
 from mreza.planes.answers import Outcome, SendResponse, done, failed, refused
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CancelHandler, RunHandler
+from mreza.planes.lobby import HANDLER, Lobby
 from mreza.planes.own_load import OwnLoad
-from mreza.planes.runs import Line, Run, RunKey, State, Waiter
+from mreza.planes.runs import Run, RunKey, State, Waiter
 from mreza.processes.handlers import ProcessSpec, Registry
 from mreza.processes.remembered import Remembered
 from mreza.wire.packet import (
@@ -34,11 +35,6 @@ from mreza.wire.packet import (
     Status,
 )
 
-HANDLER = ""
-"Target of messages with a receipt: the `on_message` handler."
-HANDLER_CONCURRENCY = 64
-"""Messages whose senders wait for a receipt, handled at a time: two handlers that send each other
-messages must not wait for each other's turn. Those of plain `send` are handled one by one."""
 WAITERS_MAX = 256
 "Requests with one key that wait for one run: all of one requester, which asks again and again."
 WITHDRAWN_MAX = 1024
@@ -49,21 +45,16 @@ _EXPIRED = "the deadline passed while the request waited; it did not run"
 
 
 class Work:
-    """Takes requests, lets at most so many run at a time, answers all.
+    """Takes requests, runs them in their turn, answers all.
 
-    At most `ProcessesConfig.inbox_requests` wait for one process, and for all together payloads of
-    `MessagingConfig.reassembly_bytes`; beyond, the answer is OVERLOADED with the time after which
-    to try again. Effects: RunHandler, CancelHandler, SendResponse.
+    What may not wait in the `Lobby` is answered OVERLOADED, with the time after which to try again.
+    Effects: RunHandler, CancelHandler, SendResponse.
     """
 
     def __init__(self, *, registry: Registry, config: MeshConfig, effects: list[Any]) -> None:
         processes = config.processes
         self._registry = registry
-        self._limit = processes.inbox_requests
-        self._wait_s = processes.wait_s
-        self._threads = processes.threads
-        self._pool = processes.pool_processes
-        self._bytes_limit = config.messaging.reassembly_bytes
+        self._lobby = Lobby(registry=registry, config=config)
         self._effects = effects
         self._runs: dict[int, Run] = {}
         self._asked: dict[tuple[NodeId, int, int], Run] = {}
@@ -75,14 +66,12 @@ class Work:
             keep_s=processes.remember_s,
         )
         self._withdrawn: dict[tuple[NodeId, int, int], None] = {}
-        self._lines: dict[str, Line] = {}
         self.own_load = OwnLoad()
         self._deadlines = Deadlines()
         self._news = Deadlines()
         self._epochs: dict[NodeId, int] = {}
         "The newest stream epoch of each requester."
         self._next_run = 1
-        self._bytes = 0
         self._closing = False
         self.refused = 0
 
@@ -156,31 +145,27 @@ class Work:
         if run is None or run.state is State.WAITING:
             return
         target = run.request.target
-        line = self._lines[target]
-        before = line.capacity
-        took_s = None if status == Status.FAILED else now - run.started_at
-        line.ended(took_s, at_a_time=self._at_a_time(target))
-        self.own_load.capacity += line.capacity - before
+        self._lobby.ended(target, None if status == Status.FAILED else now - run.started_at)
         if run.state is State.RUNNING:
             if run.key is not None and status == Status.OK:
                 self._remembered.put(run.key, bytes(done(result)[1]), now=now)
             self._report(run, now)
         self._end(run)
         self._conclude(run, done(result) if status == Status.OK else failed(status, failure))
-        self._start_next(target, line, now)
+        self._start_next(target, now)
 
     def registry_changed(self) -> None:
         """Processes came or went: nobody waits for one that went."""
-        for target, line in self._lines.items():
+        for target in self._lobby.targets:
             if target != HANDLER and target not in self._registry:
                 text = f"this node no longer offers process {target!r}"
-                self._turn_away(line, Status.NO_SUCH_PROCESS, text)
+                self._turn_away(target, Status.NO_SUCH_PROCESS, text)
 
     def close(self) -> None:
         """Take no more work and send away who waits; what runs may end."""
         self._closing = True
-        for line in self._lines.values():
-            self._turn_away(line, Status.CLOSING, "the node is closing")
+        for target in self._lobby.targets:
+            self._turn_away(target, Status.CLOSING, "the node is closing")
 
     def advance(self, *, now: float) -> None:
         """Answer who waited too long, stop work that nobody waits for, report progress."""
@@ -189,7 +174,7 @@ class Work:
         for run_id in self._deadlines.take_due(now=now):
             run = self._runs[run_id]
             if run.state is State.WAITING:
-                self._lines[run.request.target].queue.remove(run_id, priority=run.priority)
+                self._lobby.leave(run)
                 self._expire(run)
             else:
                 self._stop(run, now)
@@ -201,11 +186,11 @@ class Work:
 
     @property
     def running(self) -> int:
-        return sum(line.running for line in self._lines.values())
+        return self._lobby.running
 
     @property
     def waiting(self) -> int:
-        return sum(len(line.queue) for line in self._lines.values())
+        return self._lobby.waiting
 
     # Rules: in.
 
@@ -233,50 +218,37 @@ class Work:
             self._deadlines.set(run.run_id, deadline)
 
     def _join(self, waiter: Waiter, request: Request, key: RunKey | None, now: float) -> None:
-        target = request.target
-        line = self._lines.get(target)
-        if line is None:
-            line = self._lines[target] = Line(self._limit, wait_s=self._wait_s)
-            self.own_load.capacity += line.capacity
-        size = len(request.payload)
         run_id = self._next_run
-        crowded = self._bytes + size > self._bytes_limit and self._bytes > 0
-        if crowded or not line.queue.put(run_id, priority=waiter.message[1]):
-            who = repr(target) if target else "the message handler"
-            retry_after_s = line.retry_after_s(at_a_time=self._at_a_time(target))
-            failure = Failure(
-                type_name="Overloaded",
-                message=f"{len(line.queue)} requests wait for {who}",
-                retry_after_ms=round(retry_after_s * 1000),
-            )
+        deadline = now + request.timeout_ms / 1000
+        run = Run(run_id, waiter, request, deadline=deadline, key=key)
+        has_place, gave_way = self._lobby.enter(run)
+        if gave_way is not None:
+            self._decline(gave_way, failed(Status.OVERLOADED, self._lobby.crowded(request.target)))
+        if not has_place:
             self.refused += 1
-            self._answer(waiter, failed(Status.OVERLOADED, failure))
+            crowded = self._lobby.crowded(request.target)
+            self._answer(waiter, failed(Status.OVERLOADED, crowded))
             return
         self._next_run += 1
-        deadline = now + request.timeout_ms / 1000
-        run = self._runs[run_id] = Run(run_id, waiter, request, deadline=deadline, key=key)
+        self._runs[run_id] = run
         self._asked[waiter.asked] = run
         if key is not None:
             self._keyed[key] = run
-        self._bytes += size
         self._deadlines.set(run_id, deadline)
-        self._start_next(target, line, now)
+        self._start_next(request.target, now)
 
-    def _start_next(self, target: str, line: Line, now: float) -> None:
+    def _start_next(self, target: str, now: float) -> None:
         spec = self._registry.get(target)
         if target != HANDLER and spec is None:
             return
-        limit = self._at_a_time(target)
-        while line.running < limit and (run_id := line.queue.take()) is not None:
-            run = self._runs[run_id]
+        while (run := self._lobby.take(target)) is not None:
             if run.deadline <= now:
                 self._expire(run)
             else:
-                self._start(run, line, spec, now)
+                self._start(run, spec, now)
 
-    def _start(self, run: Run, line: Line, spec: ProcessSpec | None, now: float) -> None:
-        self._bytes -= len(run.request.payload)
-        line.running += 1
+    def _start(self, run: Run, spec: ProcessSpec | None, now: float) -> None:
+        self._lobby.began(run.request.target)
         run.state = State.RUNNING
         run.started_at = now
         if spec is None:
@@ -309,8 +281,7 @@ class Work:
         if run.waiters or returns:
             return
         if run.state is State.WAITING:
-            self._lines[run.request.target].queue.remove(run.run_id, priority=run.priority)
-            self._bytes -= len(run.request.payload)
+            self._lobby.leave(run)
             self._end(run)
         else:
             self._abandon(run)
@@ -324,17 +295,16 @@ class Work:
         self._effects.append(CancelHandler(run.run_id))
 
     def _expire(self, run: Run) -> None:
-        self._decline(run, Status.EXPIRED, _EXPIRED)
+        self._decline(run, refused(Status.EXPIRED, _EXPIRED))
 
-    def _turn_away(self, line: Line, status: Status, text: str) -> None:
-        for run_id in line.queue.clear():
-            self._decline(self._runs[run_id], status, text)
+    def _turn_away(self, target: str, status: Status, text: str) -> None:
+        for run in self._lobby.clear(target):
+            self._decline(run, refused(status, text))
 
-    def _decline(self, run: Run, status: Status, text: str) -> None:
-        """Answer one that has just left its queue without running."""
-        self._bytes -= len(run.request.payload)
+    def _decline(self, run: Run, outcome: Outcome) -> None:
+        """Answer one that has just left its line without running."""
         self.refused += 1
-        self._conclude(run, refused(status, text))
+        self._conclude(run, outcome)
         self._end(run)
 
     def _refuse(self, waiter: Waiter, status: Status, text: str) -> None:
@@ -359,7 +329,11 @@ class Work:
             self._answer(waiter, outcome)
 
     def _answer(self, waiter: Waiter, outcome: Outcome, *, tell_load: bool = True) -> None:
-        load = self.own_load.told(in_flight=len(self._runs)) if tell_load else None
+        load = (
+            self.own_load.told(in_flight=len(self._runs), capacity=self._lobby.capacity)
+            if tell_load
+            else None
+        )
         response = Response(waiter.request_id, *outcome, load)
         message = waiter.message
         self._effects.append(SendResponse(waiter.source, response, message[1], message[0]))
@@ -373,12 +347,6 @@ class Work:
     def _unkey(self, run: Run) -> None:
         if run.key is not None and self._keyed.get(run.key) is run:
             del self._keyed[run.key]
-
-    def _at_a_time(self, target: str) -> int:
-        spec = self._registry.get(target)
-        if spec is None:
-            return HANDLER_CONCURRENCY
-        return spec.limit(threads=self._threads, pool_processes=self._pool)
 
     def _time_limit_s(self, run: Run) -> float | None:
         spec = self._registry.get(run.request.target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mreza.ids import NodeId
 from mreza.planes.runs import RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S, Line
 
 
@@ -33,7 +34,20 @@ def test_a_full_line_names_a_time_within_reason() -> None:
     assert line.retry_after_s(at_a_time=1) == RETRY_AFTER_MIN_S
     line.mean_s = 100.0
     for number in range(10):
-        line.queue.put(number, priority=1)
+        line.queue.put(number, requester=NodeId(b"r" * 16), priority=1)
     assert line.retry_after_s(at_a_time=1) == RETRY_AFTER_MAX_S
     line.mean_s = 0.5
     assert line.retry_after_s(at_a_time=5) == pytest.approx(0.5)
+
+
+def test_the_first_runs_weigh_alike_so_that_a_slow_node_never_looks_fast() -> None:
+    line = Line(1000, wait_s=10.0)
+    for number, took_s in enumerate((0.4, 0.2, 0.3, 0.1), start=1):
+        line.ended(took_s, at_a_time=1)
+        mean_s = sum((0.4, 0.2, 0.3, 0.1)[:number]) / number
+        assert line.mean_s == pytest.approx(mean_s)
+        assert line.capacity == 1 + int(10.0 / line.mean_s)
+    for _ in range(100):
+        line.ended(0.1, at_a_time=1)
+    line.ended(0.9, at_a_time=1)
+    assert line.mean_s == pytest.approx(0.2, rel=0.01), "later, an eighth"

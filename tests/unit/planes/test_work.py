@@ -10,7 +10,8 @@ import pytest
 from mreza.config.messaging import MessagingConfig
 from mreza.config.processes import ProcessesConfig
 from mreza.ids import NodeId
-from mreza.planes.work import HANDLER_CONCURRENCY, PROGRESS_INTERVAL_S, WITHDRAWN_MAX
+from mreza.planes.lobby import HANDLER_CONCURRENCY
+from mreza.planes.work import PROGRESS_INTERVAL_S, WITHDRAWN_MAX
 from mreza.wire.packet import FAILURE, Load, Request, Response, Status
 from tests.support.service_bench import A, B, Bench, raw, request
 
@@ -93,7 +94,7 @@ def test_a_full_line_answers_overloaded_with_the_time_to_come_back() -> None:
     bench.register(concurrency=2)
     bench.requests(request(1))
     (run,) = bench.runs()
-    bench.now += 8
+    bench.now += 1
     bench.finish(run)
     bench.answers()
     bench.requests(*(request(number) for number in range(2, 9)))
@@ -489,10 +490,10 @@ def test_answers_tell_how_busy_the_node_is(bench: Bench) -> None:
     (load,) = loads(bench)
     assert load is not None
     assert (load.in_flight, load.cpu, load.memory, load.loop_lag_us) == (4, 250, 1000, 2000)
-    assert load.capacity == 2 + 320, "what two at a time do in ten seconds, 1/16 s each so far"
+    assert load.capacity == 2 + 40, "what two at a time do in ten seconds, 0.5 s each so far"
     bench.plane.measured(cpu=None, memory=None, loop_lag_s=None)
     bench.requests(request(9, "unknown"))
-    assert loads(bench) == [Load(4, 322)]
+    assert loads(bench) == [Load(4, 42)]
 
 
 def test_progress_says_nothing_of_load(bench: Bench) -> None:
