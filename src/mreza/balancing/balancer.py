@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from random import Random
 
-from mreza.balancing.endpoint import LOAD_MAX_AGE_S, Host, NodeKey, NodeLoad, order_of
+from mreza.balancing.endpoint import (
+    LOAD_MAX_AGE_S,
+    Host,
+    NodeKey,
+    NodeLoad,
+    cpu_limit_of,
+    order_of,
+)
 from mreza.balancing.hedging import hedge_delay_s
 from mreza.balancing.lease import Choice, Lease
 from mreza.balancing.pool import Pool
@@ -269,11 +276,13 @@ class Balancer:
             if (trouble := pool.trouble_of(host.node, now=now))
         ]
         threshold = f"{self.threshold:.0%}"
+        hosts = self._hosts.values()
+        limit = cpu_limit_of(hosts, threshold=self.threshold, now=now)
         if host.doubt:
             verdict = f"gets no work: {host.doubt}; {busy}"
-        elif not host.is_above(self.threshold, now):
+        elif not host.is_above(self.threshold, now, cpu_limit=limit):
             verdict = f"gets work in its turn: {busy}, threshold {threshold}"
-        elif all(other.is_above(self.threshold, now) for other in self._hosts.values()):
+        elif all(other.is_above(self.threshold, now, cpu_limit=limit) for other in hosts):
             verdict = f"gets work in its turn, because all are above {threshold}: {busy}"
         else:
             verdict = f"gets no new work while above {threshold}: {busy}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 import msgspec
 
@@ -25,6 +26,10 @@ CAPACITY_DEFAULT = 1024
 "Requests a node takes at once if it has not said: as many as may wait for one process by default."
 LATENCY_GAIN = 0.125
 "Weight of a new sample in the smoothed latency (RFC 6298's alpha)."
+CPU_MARGIN = 0.2
+"""A node is passed over for its CPU only if another that could do the work says that it has this
+much more to spare. Nodes that share a machine share its CPU, and differ only in when they measured
+it: without a margin all their work would go to whichever measured last."""
 MEMORY_MAX = 0.95
 "Share of memory in use above which a node is about to swap; below, memory says little about load."
 LOOP_LAG_MAX_S = 0.5
@@ -160,21 +165,29 @@ class Host:
             return limit * told.capacity
         return limit * told.room
 
-    def is_above(self, threshold: float, now: float) -> bool:
-        """Busier than it should be: it gets no new work while others are not."""
+    def is_above(self, threshold: float, now: float, *, cpu_limit: float | None = None) -> bool:
+        """Busier than it should be: it gets no new work while others are not.
+
+        `cpu_limit`: where its CPU is above it (None: the threshold, too); see `cpu_limit_of`.
+        """
         told = self.reported
         if self.in_flight(now) > threshold * told.capacity:
             return True
-        return now - self._reported_at < STRAIN_MAX_AGE_S and self.is_strained(threshold)
+        limit = threshold if cpu_limit is None else cpu_limit
+        return now - self._reported_at < STRAIN_MAX_AGE_S and self.is_strained(limit)
 
-    def is_strained(self, threshold: float) -> bool:
+    def is_strained(self, cpu_limit: float) -> bool:
         """CPU, memory or event loop, as it said, are short."""
         told = self.reported
         return (
-            (told.cpu is not None and told.cpu > threshold)
+            (told.cpu is not None and told.cpu > cpu_limit)
             or (told.memory is not None and told.memory > MEMORY_MAX)
             or (told.loop_lag_s is not None and told.loop_lag_s > LOOP_LAG_MAX_S)
         )
+
+    def cpu(self, now: float) -> float | None:
+        """Share of its CPU in use, as it said not too long ago."""
+        return self.reported.cpu if self._trust(now) > 0.0 else None
 
     def figures(self, now: float) -> NodeLoad:
         """The best guess of its load."""
@@ -190,6 +203,12 @@ class Host:
     def _trust(self, now: float) -> float:
         """1 for a fresh report, 0 for one that is too old."""
         return min(1.0, max(0.0, 1.0 - (now - self._reported_at) / self._max_age_s))
+
+
+def cpu_limit_of(hosts: Iterable[Host], *, threshold: float, now: float) -> float:
+    """Above this a node's CPU is too busy, in comparison with the others'."""
+    known = [cpu for host in hosts if (cpu := host.cpu(now)) is not None]
+    return max(threshold, min(known, default=1.0) + CPU_MARGIN)
 
 
 class Endpoint:
@@ -227,12 +246,12 @@ class Endpoint:
         """Nothing speaks against giving it work, but perhaps its load."""
         return not self.host.doubt and self.circuit.lets_in(pending=self.pending, now=now)
 
-    def is_above(self, threshold: float, now: float) -> bool:
+    def is_above(self, threshold: float, now: float, *, cpu_limit: float | None = None) -> bool:
         """It has too much to do, by its host's figures or its own word."""
         return (
             now < self.busy_until
             or self.pending >= REQUESTS_MAX
-            or self.host.is_above(threshold, now)
+            or self.host.is_above(threshold, now, cpu_limit=cpu_limit)
         )
 
     def takes(self, priority: int, threshold: float, now: float) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from mreza.balancing.circuit_breaker import REQUESTS_MAX, Circuit
-from mreza.balancing.endpoint import LATENCY_GAIN, Endpoint, Host, NodeKey
+from mreza.balancing.endpoint import LATENCY_GAIN, Endpoint, Host, NodeKey, cpu_limit_of
 from mreza.balancing.latency import LatencyWindow
 from mreza.balancing.lease import Choice, Lease
 from mreza.balancing.outcome import Blame, blame_for
@@ -154,6 +154,9 @@ class Pool:
             self.panics += 1
         threshold = self._threshold
         able = [e for e in healthy if not e.is_above(threshold, now)]
+        if len(able) < len(healthy):
+            limit = cpu_limit_of((e.host for e in healthy), threshold=threshold, now=now)
+            able = [e for e in healthy if not e.is_above(threshold, now, cpu_limit=limit)]
         if not able:
             able = [e for e in healthy if e.takes(priority, threshold, now)]
         if len(able) < len(endpoints):

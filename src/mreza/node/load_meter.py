@@ -7,6 +7,9 @@ from typing import Protocol
 
 import psutil
 
+CPU_GAIN = 0.3
+"""Weight of the newest second. What a machine did in one second says little about the next, and
+nodes that share it measure different seconds."""
 _IDLE = ("idle", "iowait")
 _COUNTED_TWICE = ("guest", "guest_nice")
 "Linux counts time of virtual machines among `user` and `nice` as well."
@@ -36,14 +39,17 @@ class LoadMeter:
         self._cpu_times = cpu_times or _cpu_times
         self._memory = memory or _memory
         self._last = self._cpu_times()
+        self._cpu: float | None = None
 
     def measure(self, loop_lag_s: float) -> None:
         """Look at the machine, and tell."""
         busy_s, all_s = self._cpu_times()
         passed_s = all_s - self._last[1]
-        cpu = (busy_s - self._last[0]) / passed_s if passed_s > 0 else None
+        if passed_s > 0:
+            cpu = (busy_s - self._last[0]) / passed_s
+            self._cpu = cpu if self._cpu is None else self._cpu + CPU_GAIN * (cpu - self._cpu)
         self._last = (busy_s, all_s)
-        self._tell(cpu=cpu, memory=self._memory(), loop_lag_s=loop_lag_s)
+        self._tell(cpu=self._cpu, memory=self._memory(), loop_lag_s=loop_lag_s)
 
 
 def _cpu_times() -> tuple[float, float]:

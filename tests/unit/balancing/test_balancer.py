@@ -147,7 +147,7 @@ def test_why_explains_each_case() -> None:
     why = balancer.why("b")
     assert "gets work in its turn: 0 of 1024 in flight, CPU 25%, threshold 80%" in why
     assert why.endswith("; 1 picks, 1 succeeded, 0 failed, 2.0 ms each")
-    balancer.update(NodeLoad("b", cpu=0.9))
+    balancer.update(NodeLoad("b", in_flight=9, capacity=10, cpu=0.9))
     assert "because all are above 80%" in balancer.why("a")
 
 
@@ -233,6 +233,20 @@ def test_a_busy_cpu_sheds_nothing() -> None:
     """A mesh that computes is at 100 %, and has room for work all the same."""
     balancer = fed(NodeLoad("a", cpu=1.0), NodeLoad("b", cpu=1.0))
     assert picks(balancer, 2, priority=Priority.LOW) == list("ab")
+
+
+def test_nodes_that_share_a_busy_machine_go_on_taking_turns() -> None:
+    """They share its CPU, and differ in when they measured it, or have not measured it yet."""
+    loads = [NodeLoad("a", cpu=0.97), NodeLoad("b", cpu=0.78), NodeLoad("c")]
+    assert picks(fed(*loads), 6) == list("abcabc")
+
+
+def test_a_busy_cpu_is_passed_over_while_another_has_much_more_to_spare() -> None:
+    balancer = fed(NodeLoad("a", cpu=0.97), NodeLoad("b", cpu=0.6), NodeLoad("c"))
+    assert picks(balancer, 4) == list("bcbc")
+    assert "gets no new work while above 80%: 0 of 1024 in flight, CPU 97%" in balancer.why("a")
+    balancer.update(NodeLoad("b", cpu=0.8))
+    assert "gets work in its turn" in balancer.why("a")
 
 
 def test_nodes_that_never_said_how_much_they_can_hold_are_asked() -> None:

@@ -11,6 +11,7 @@ from mreza.balancing.endpoint import (
     Host,
     NodeKey,
     NodeLoad,
+    cpu_limit_of,
     order_of,
 )
 from mreza.errors import ConfigError
@@ -100,6 +101,20 @@ def test_a_strained_node_is_above_whatever_is_in_flight(figures: dict[str, float
     assert host.is_above(0.8, 0.0)
     host.report(NodeLoad("a", **dict.fromkeys(figures, 0.4)), now=0.0)  # type: ignore[arg-type]
     assert not host.is_above(0.8, 0.0)
+
+
+def test_a_cpu_is_too_busy_in_comparison() -> None:
+    hosts = [Host(name, max_age_s=4.0) for name in "abc"]
+    assert cpu_limit_of(hosts, threshold=0.8, now=0.0) > 1.0, "nobody knows"
+    hosts[0].report(NodeLoad("a", cpu=0.95), now=0.0)
+    assert cpu_limit_of(hosts, threshold=0.8, now=0.0) > 1.0, "nobody is known to be better"
+    hosts[1].report(NodeLoad("b", cpu=0.7), now=0.0)
+    assert cpu_limit_of(hosts, threshold=0.8, now=0.0) == pytest.approx(0.9)
+    hosts[2].report(NodeLoad("c", cpu=0.1), now=0.0)
+    assert cpu_limit_of(hosts, threshold=0.8, now=3.9) == 0.8
+    assert cpu_limit_of(hosts, threshold=0.8, now=4.0) > 1.0, "old figures say nothing"
+    assert not hosts[0].is_above(0.8, 0.0, cpu_limit=0.95)
+    assert hosts[0].is_above(0.8, 0.0, cpu_limit=0.94)
 
 
 def test_a_node_that_says_it_is_full_is_believed_until_the_time_it_named() -> None:

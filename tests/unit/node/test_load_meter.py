@@ -1,13 +1,15 @@
-"""Load is the share of what has passed since the last look."""
+"""Load is the share of what has passed since the last look, smoothed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mreza.node.load_meter import LoadMeter
+import pytest
+
+from mreza.node.load_meter import CPU_GAIN, LoadMeter
 
 
-def test_cpu_is_what_was_used_since_the_last_time() -> None:
+def test_cpu_is_what_was_used_lately() -> None:
     told: list[dict[str, Any]] = []
     times = iter([(10.0, 100.0), (11.0, 104.0), (11.0, 104.0), (14.0, 108.0)])
     meter = LoadMeter(
@@ -17,8 +19,8 @@ def test_cpu_is_what_was_used_since_the_last_time() -> None:
         meter.measure(lag_s)
     assert told == [
         {"cpu": 0.25, "memory": 0.5, "loop_lag_s": 0.1},
-        {"cpu": None, "memory": 0.5, "loop_lag_s": 0.2},
-        {"cpu": 0.75, "memory": 0.5, "loop_lag_s": 0.3},
+        {"cpu": 0.25, "memory": 0.5, "loop_lag_s": 0.2},
+        {"cpu": pytest.approx(0.25 + CPU_GAIN * 0.5), "memory": 0.5, "loop_lag_s": 0.3},
     ]
 
 
