@@ -328,6 +328,7 @@ class ControlPlane(MeshView):
     def _apply(self, record: Record, body: object, now: float) -> None:
         if isinstance(body, Introduction):
             self._links.peer_is_in_epoch(record.origin, record.epoch)
+            self._sync.introduced(record.origin, now=now)
         self._meaning.apply(record, body, now=now, wall=self._wall(now))
 
     def _refuse(self, record: Record, peer: NodeId | None, reason: str) -> None:
@@ -393,7 +394,8 @@ class ControlPlane(MeshView):
         self._now = now
         self._stirred = True
         self._say_own(now)
-        self._meaning.settle(now=now, wall=self._wall(now))
+        if self._meaning.settle(now=now, wall=self._wall(now)):
+            self._sync.reachability_changed(now=now)
         self._send(now)
 
     def _effect(self, effect: Any) -> None:

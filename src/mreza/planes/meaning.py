@@ -85,9 +85,13 @@ class Meaning:
             self._life_began.pop(node, None)
             self._roster.expired(node)
 
-    def settle(self, *, now: float, wall: float) -> None:
-        """Compute routes if it is time, judge members, and say what changed."""
-        if self._computation.settle(now=now):
+    def settle(self, *, now: float, wall: float) -> bool:
+        """Compute routes if it is time, judge members, and say what changed.
+
+        True if routes changed.
+        """
+        routes_changed = self._computation.settle(now=now)
+        if routes_changed:
             self._effect(RoutesChanged())
             self._stale = True
         if self._stale:
@@ -110,6 +114,7 @@ class Meaning:
             )
             if member.state in (MemberState.FAILED, MemberState.LEFT):
                 self._effect(NodeLost(member.id, member.cause))
+        return routes_changed
 
     def announce(self, event: Event) -> None:
         self._effect(Announce(event))

@@ -6,7 +6,8 @@ is answered with our own page of that range, at most once a second to one peer. 
 one small frame each way.
 
 Offered are the records of origins that can be reached, and the kinds that matter without their
-origin.
+origin. Who met us while an origin was out of reach gets its records when it can be reached: no
+flood will bring them again.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ class Push(msgspec.Struct, frozen=True):
 
 
 class _Peer:
-    __slots__ = ("compared", "digest_at", "pages_sent_at", "pushed", "pushed_since")
+    __slots__ = ("compared", "digest_at", "met_at", "pages_sent_at", "pushed", "pushed_since")
 
     def __init__(self, digest_at: float) -> None:
+        self.met_at = digest_at
         self.compared = TokenBucket(rate_per_s=COMPARED_PER_S, burst=COMPARED_BURST)
         self.digest_at = digest_at
         self.pages_sent_at: float | None = None
@@ -90,6 +92,8 @@ class Reconciliation:
         self._config = config
         self._rng = rng
         self._peers: dict[NodeId, _Peer] = {}
+        self._withheld: dict[NodeId, float] = {}
+        "Origins that cannot be reached, and since when their records are not offered."
         self._effects: list[SendDigest | Push] = []
 
     # Inputs
@@ -100,6 +104,32 @@ class Reconciliation:
 
     def link_down(self, peer: NodeId) -> None:
         self._peers.pop(peer, None)
+
+    def introduced(self, origin: NodeId, *, now: float) -> None:
+        """Its introduction was accepted."""
+        if not self._reachable(origin):
+            self._withheld.setdefault(origin, now)
+
+    def reachability_changed(self, *, now: float) -> None:
+        """Routes came or went: peers that met us meanwhile get what they were not offered."""
+        old, self._withheld = self._withheld, {}
+        for record in self._database.of_kind(RecordKind.INTRODUCTION):
+            if not self._reachable(record.origin):
+                self._withheld[record.origin] = old.get(record.origin, now)
+        gained = {node: since for node, since in old.items() if self._reachable(node)}
+        if not gained or all(peer.met_at < min(gained.values()) for peer in self._peers.values()):
+            return
+        news = [
+            (record, rank) for record, rank in self._database.ranks() if record.origin in gained
+        ]
+        for peer, state in self._peers.items():
+            lacking = tuple(
+                record
+                for record, rank in news
+                if state.met_at >= gained[record.origin] and state.is_news(record.slot, rank)
+            )
+            if lacking:
+                self._effects.append(Push(peer, lacking))
 
     def missed(self, peer: NodeId, *, now: float) -> None:
         """The peer may have missed something: compare with it soon."""

@@ -203,3 +203,30 @@ def test_a_peer_that_asks_again_and_again_costs_no_more_than_its_share() -> None
     assert len(side.sync.drain()) == 1
     side.sync.receive(ME, ask, now=1.5)
     assert not side.sync.drain(), "not a peer of ours"
+
+
+def test_who_met_us_while_an_origin_was_out_of_reach_gets_its_records_later() -> None:
+    introduction = signed(X, RecordKind.INTRODUCTION, b"")
+    one = Side(introduction, links(X))
+    one.unreachable.append(X.node_id)
+    one.sync.introduced(X.node_id, now=1.0)
+    one.sync.link_up(PEER, now=2.0)
+    assert [type(effect) for effect in one.sync.drain()] == [SendDigest]
+    one.unreachable.clear()
+    one.sync.reachability_changed(now=3.0)
+    (push,) = one.sync.drain()
+    assert isinstance(push, Push)
+    assert push.records == (introduction, links(X))
+    one.sync.reachability_changed(now=4.0)
+    assert not one.sync.drain()
+
+
+def test_who_knew_us_before_an_origin_was_out_of_reach_needs_nothing() -> None:
+    one = Side(signed(X, RecordKind.INTRODUCTION, b""))
+    one.sync.link_up(PEER, now=0.0)
+    one.sync.drain()
+    one.unreachable.append(X.node_id)
+    one.sync.reachability_changed(now=1.0)
+    one.unreachable.clear()
+    one.sync.reachability_changed(now=2.0)
+    assert not one.sync.drain()
