@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
+
+NEVER = math.inf
 
 
 class Machine(Protocol):
@@ -15,6 +18,26 @@ class Machine(Protocol):
     def advance(self, *, now: float) -> None:
         """Do what has become due."""
         ...
+
+
+class Alarm:
+    """The earliest time that any of several machines has set: until then none has anything to do.
+
+    May ring early, when that machine has changed its mind; whoever is called asks all of them, and
+    sets the alarm anew.
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = -NEVER
+        "It rings at once: nobody has been asked yet."
+
+    def set(self, at: float) -> None:
+        """Ring then, if not before."""
+        if at >= self.at:
+            return
+        self.at = at
 
 
 def earliest(*deadlines: float | None) -> float | None:

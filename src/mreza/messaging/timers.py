@@ -10,13 +10,17 @@ import itertools
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from mreza.machine import Alarm
+
 K = TypeVar("K", bound=Hashable)
 
 
 class Timers(Generic[K]):
     """When to look at which key. May fire early, never late."""
 
-    def __init__(self) -> None:
+    def __init__(self, alarm: Alarm | None = None) -> None:
+        """`alarm` rings when the first look is due, whoever else sets it."""
+        self._alarm = alarm or Alarm()
         self._heap: list[tuple[float, int, K]] = []
         self._at: dict[K, float] = {}
         self._order = itertools.count()
@@ -28,6 +32,7 @@ class Timers(Generic[K]):
         scheduled = self._at.get(key)
         if scheduled is None or at < scheduled:
             self._at[key] = at
+            self._alarm.set(at)
             heapq.heappush(self._heap, (at, next(self._order), key))
 
     def due(self, deadline_of: Callable[[K], float | None], *, now: float) -> list[K]:

@@ -18,7 +18,7 @@ from mreza.config.load_balancer import Strategy, strategy_of
 from mreza.config.mesh import MeshConfig
 from mreza.errors import Overloaded, WorkerLost
 from mreza.ids import NodeId
-from mreza.machine import earliest
+from mreza.machine import Alarm, earliest
 from mreza.planes.attempts import Attempts
 from mreza.planes.call import Attempt, Call, check_call
 from mreza.planes.call_errors import failure_in, refusal_error, too_late
@@ -60,6 +60,7 @@ class Calls:
         balancer: Balancer,
         config: MeshConfig,
         effects: list[Any],
+        alarm: Alarm | None = None,
     ) -> None:
         self._me = me
         self._path_to = path_to
@@ -75,8 +76,8 @@ class Calls:
         self._calls: dict[int, Call] = {}
         self._attempts = Attempts()
         self._waiting = WaitingCalls(bytes_max=config.messaging.outbox_bytes)
-        self._deadlines = Deadlines()
-        self._hedges = Deadlines()
+        self._deadlines = Deadlines(alarm)
+        self._hedges = Deadlines(alarm)
         "When a second node is to be asked, by call."
         self._next_call = 1
 

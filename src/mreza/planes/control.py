@@ -16,7 +16,7 @@ from mreza.config.mesh import MeshConfig
 from mreza.errors import DecodeError, DuplicateIdentity
 from mreza.events import DuplicateIdentityFound, EpochRaised
 from mreza.ids import MeshId, NodeId
-from mreza.machine import earliest
+from mreza.machine import Alarm, earliest
 from mreza.membership.roster import Roster
 from mreza.planes.effects import (
     Dropped,
@@ -82,7 +82,11 @@ class ControlPlane(MeshView):
         now: float,
         wall_offset_s: float,
         verify: Verify = verify_signature,
+        effects: list[Any] | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
+        """What it asks for goes to `effects`, where given, in place of a list of its own."""
+        self._alarm = alarm or Alarm()
         self.wall_offset_s = wall_offset_s
         self.started_at = now
         self.epoch = epoch
@@ -101,7 +105,7 @@ class ControlPlane(MeshView):
         self._watch = IdentityWatch(
             epoch=epoch, instance=introduction.instance, started_at=now - introduction.uptime_s
         )
-        self._effects: list[Any] = []
+        self._effects: list[Any] = [] if effects is None else effects
         self._stirred = True
         "Something was told since the last `advance`: deadlines may be others."
         self._due: float | None = None
@@ -187,7 +191,7 @@ class ControlPlane(MeshView):
     def frame_dropped(self, peer: NodeId, *, now: float) -> None:
         """A full send queue gave up a frame of ours: compare with that peer again soon."""
         self._sync.missed(peer, now=now)
-        self._stirred = True
+        self._stir(now)
 
     # Inputs: this node
 
@@ -284,7 +288,8 @@ class ControlPlane(MeshView):
 
     def drain(self) -> list[Any]:
         """Effects in order: see `mreza.planes.effects`."""
-        effects, self._effects = self._effects, []
+        effects = self._effects.copy()
+        self._effects.clear()
         return effects
 
     # Rules: records in
@@ -392,11 +397,15 @@ class ControlPlane(MeshView):
     def _settle(self, now: float) -> None:
         """Let everything follow from what was just told, and turn it into effects."""
         self._now = now
-        self._stirred = True
+        self._stir(now)
         self._say_own(now)
         if self._meaning.settle(now=now, wall=self._wall(now)):
             self._sync.reachability_changed(now=now)
         self._send(now)
+
+    def _stir(self, now: float) -> None:
+        self._stirred = True
+        self._alarm.set(now)
 
     def _effect(self, effect: Any) -> None:
         self._effects.append(effect)

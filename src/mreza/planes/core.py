@@ -7,6 +7,7 @@ planes here and nowhere else: a plane says what happened, the core passes it on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from mreza.config.mesh import MeshConfig
 from mreza.errors import MeshError, PayloadError
 from mreza.events import WorkMoved
 from mreza.ids import NodeId, make_epoch
-from mreza.machine import earliest
+from mreza.machine import NEVER, Alarm, earliest
 from mreza.planes.answers import unsendable
 from mreza.planes.control import ControlPlane
 from mreza.planes.data import DataPlane
@@ -24,7 +25,6 @@ from mreza.planes.effects import (
     CloseLink,
     Dropped,
     InboundControl,
-    InboundData,
     InboundRequests,
     InboundResponses,
     NodeLost,
@@ -32,10 +32,7 @@ from mreza.planes.effects import (
     PeerRestarted,
     RequestsNumbered,
     RequestsReturned,
-    Resolve,
     RoutesChanged,
-    RunHandler,
-    SendFrame,
     WorkLost,
 )
 from mreza.planes.service import SendRequest, SendResponse, ServicePlane
@@ -48,10 +45,6 @@ from mreza.wire.records import AgedRecord, Introduction
 
 CLOCK_JUMP_S = 10.0
 "A wall clock that moved this much against the monotonic one: a suspended or cloned machine."
-
-
-_FOR_THE_DRIVER = frozenset((SendFrame, InboundData, RunHandler, Resolve))
-"The effects that come once per envelope or call: they need no look at the table of the others."
 
 
 class NodeCore:
@@ -76,6 +69,27 @@ class NodeCore:
         self.instance = rng.getrandbits(63)
         self._rng = rng
         self._offset_s = wall - now
+        self._alarm = Alarm()
+        self._said: list[Any] = []
+        "What planes asked for and nobody has heard yet, in order: one list for all of them."
+        self._out: list[Any] = []
+        self._hears: dict[type, Callable[[Any, float], None]] = {
+            SendRequest: self._send_request,
+            RequestsNumbered: self._requests_numbered,
+            SendResponse: self._send_response,
+            CancelRequest: self._cancel_request,
+            InboundControl: self._inbound_control,
+            InboundRequests: self._inbound_requests,
+            InboundResponses: self._inbound_responses,
+            RequestsReturned: self._requests_returned,
+            RoutesChanged: self._routes_changed,
+            PeerRestarted: self._peer_restarted,
+            NodeLost: self._node_lost,
+            WorkLost: self._work_lost,
+            Offence: self._offence,
+            Dropped: self._dropped,
+        }
+        "Which of the effects concern another plane; all others are for the driver."
         self.sealing = Sealing(
             me=self.me,
             mesh=credentials.mesh,
@@ -105,6 +119,8 @@ class NodeCore:
             rng=rng,
             now=now,
             wall_offset_s=self._offset_s,
+            effects=self._said,
+            alarm=self._alarm,
         )
         self.data = DataPlane(
             me=self.me,
@@ -114,6 +130,8 @@ class NodeCore:
             directory=self.control,
             config=config.messaging,
             now=now,
+            effects=self._said,
+            alarm=self._alarm,
         )
         self.service = ServicePlane(
             me=self.me,
@@ -124,6 +142,8 @@ class NodeCore:
             rng=rng,
             stream_epoch=self.epoch,
             role_of=self.control.role_of,
+            effects=self._said,
+            alarm=self._alarm,
         )
         self._streams = self.epoch
         "The epoch of our streams: the first of this process."
@@ -132,7 +152,6 @@ class NodeCore:
         self.offences: dict[str, int] = {}
         "What neighbors did that no honest node does, by code."
         self._offers_version = -1
-        self._out: list[Any] = []
 
     # Inputs: what links hear.
 
@@ -205,7 +224,12 @@ class NodeCore:
             self.data.raise_epoch(now=now)
 
     def advance(self, *, now: float) -> None:
-        """Do what is due and let the planes hear of each other until all is quiet."""
+        """Do what is due, and let the planes hear of each other. Costs little while nothing is."""
+        if now >= self._alarm.at:
+            self._advance_all(now)
+        self._settle(now)
+
+    def _advance_all(self, now: float) -> None:
         if self.sealing.advance(now=now):
             self.control.introduce(prekeys=self.sealing.prekeys(), now=now)
         self.control.advance(now=now)
@@ -215,6 +239,13 @@ class NodeCore:
             self.service.offers_changed(now=now)
         self.service.advance(now=now)
         self._settle(now)
+        due = earliest(
+            self.sealing.next_deadline(),
+            self.control.next_deadline(),
+            self.data.next_timeout(),
+            self.service.next_deadline(),
+        )
+        self._alarm.at = NEVER if due is None else due
 
     def flush(self, *, now: float) -> None:
         """Seal and emit what this turn produced."""
@@ -224,13 +255,10 @@ class NodeCore:
     # Outputs.
 
     def next_deadline(self) -> float | None:
-        """When `advance` must be called at the latest."""
-        return earliest(
-            self.sealing.next_deadline(),
-            self.control.next_deadline(),
-            self.data.next_deadline(),
-            self.service.next_deadline(),
-        )
+        """When `advance` must be called at the latest; it may find that nothing is due then."""
+        if self.data.wants_flush:
+            return self.data.next_deadline()
+        return None if self._alarm.at == NEVER else self._alarm.at
 
     def drain(self) -> list[Any]:
         """The effects for the driver, in order."""
@@ -240,83 +268,104 @@ class NodeCore:
     # Rules.
 
     def _settle(self, now: float) -> None:
-        planes, out = (self.control, self.data, self.service), self._out
-        quiet = 0
-        while quiet < len(planes):
-            for plane in planes:
-                effects = plane.drain()
-                quiet = 0 if effects else quiet + 1
-                for effect in effects:
-                    if type(effect) in _FOR_THE_DRIVER:
-                        out.append(effect)
-                    else:
-                        self._pass_on(effect, now)
+        """Tell the planes of each other until all is quiet; the rest is for the driver."""
+        said, hears, out = self._said, self._hears, self._out
+        told = 0
+        try:
+            # It grows meanwhile: what follows from something that was said comes behind it.
+            for effect in said:
+                told += 1
+                hear = hears.get(type(effect))
+                if hear is None:
+                    out.append(effect)
+                else:
+                    hear(effect, now)
+        finally:
+            del said[:told]
 
-    def _pass_on(self, effect: Any, now: float) -> None:
-        match effect:
-            case SendRequest(destination, request, priority):
-                try:
-                    self.data.send_request(destination, request, priority=priority)
-                except MeshError as error:
-                    self.service.not_sent(request.id, error, now=now)
-            case RequestsNumbered():
-                for request_id, message in effect.messages():
-                    self.service.numbered(request_id, message)
-            case SendResponse(destination, response, priority, stream_epoch):
-                try:
-                    self.data.send_response(
-                        destination, response, priority=priority, stream_epoch=stream_epoch
-                    )
-                except PayloadError as error:
-                    self._pass_on(unsendable(effect, error), now)
-                except MeshError:
-                    # Its requester takes nothing in: it will hear of its deadline.
-                    self._count_drop("response_not_taken")
-            case CancelRequest(destination, request_id, priority):
-                cancel = Control(
-                    kind=ControlKind.CANCEL, number=request_id, session_id=self._streams
-                )
-                self.data.send_control(destination, cancel, priority=priority)
-            case InboundControl(source, control) if control.kind == ControlKind.CANCEL:
-                self.service.receive_cancel(
-                    source, stream_epoch=control.session_id, request_id=control.number, now=now
-                )
-            case InboundRequests():
-                self.service.receive_requests(effect, now=now)
-            case InboundResponses():
-                self.service.receive_responses(effect, now=now)
-            case RequestsReturned():
-                self.service.requests_returned(effect, now=now)
-            case RoutesChanged():
-                self.data.routes_changed(now=now)
-                self.service.offers_changed(now=now)
-            case PeerRestarted(node, _, same_process):
-                self.data.peer_restarted(node, same_process=same_process, now=now)
-                self.service.peer_restarted(node, same_process=same_process, now=now)
-            case NodeLost(node, cause):
-                self.data.node_lost(node, now=now)
-                self.service.node_lost(node, cause=cause, now=now)
-            case WorkLost(node, cause, moved, failed):
-                self._out.append(
-                    Announce(
-                        WorkMoved(
-                            at=now + self._offset_s,
-                            node=node,
-                            label=self.control.label_of(node),
-                            cause=cause,
-                            moved=moved,
-                            failed=failed,
-                        )
-                    )
-                )
-            case Offence():
-                self._offence(effect)
-            case Dropped(reason, count):
-                self._count_drop(reason, count)
-            case _:
-                self._out.append(effect)
+    def _send_request(self, effect: SendRequest, now: float) -> None:
+        request = effect.request
+        try:
+            self.data.send_request(effect.destination, request, priority=effect.priority)
+        except MeshError as error:
+            self.service.not_sent(request.id, error, now=now)
 
-    def _offence(self, offence: Offence) -> None:
+    def _requests_numbered(self, effect: RequestsNumbered, _: float) -> None:
+        for request_id, message in effect.messages():
+            self.service.numbered(request_id, message)
+
+    def _send_response(self, effect: SendResponse, now: float) -> None:
+        try:
+            self.data.send_response(
+                effect.destination,
+                effect.response,
+                priority=effect.priority,
+                stream_epoch=effect.stream_epoch,
+            )
+        except PayloadError as error:
+            self._send_response(unsendable(effect, error), now)
+        except MeshError:
+            # Its requester takes nothing in: it will hear of its deadline.
+            self._count_drop("response_not_taken")
+
+    def _cancel_request(self, effect: CancelRequest, _: float) -> None:
+        cancel = Control(
+            kind=ControlKind.CANCEL, number=effect.request_id, session_id=self._streams
+        )
+        self.data.send_control(effect.destination, cancel, priority=effect.priority)
+
+    def _inbound_control(self, effect: InboundControl, now: float) -> None:
+        control = effect.control
+        if control.kind == ControlKind.CANCEL:
+            self.service.receive_cancel(
+                effect.source,
+                stream_epoch=control.session_id,
+                request_id=control.number,
+                now=now,
+            )
+        else:
+            self._out.append(effect)
+
+    def _inbound_requests(self, effect: InboundRequests, now: float) -> None:
+        self.service.receive_requests(effect, now=now)
+
+    def _inbound_responses(self, effect: InboundResponses, now: float) -> None:
+        self.service.receive_responses(effect, now=now)
+
+    def _requests_returned(self, effect: RequestsReturned, now: float) -> None:
+        self.service.requests_returned(effect, now=now)
+
+    def _routes_changed(self, _: RoutesChanged, now: float) -> None:
+        self.data.routes_changed(now=now)
+        self.service.offers_changed(now=now)
+
+    def _peer_restarted(self, effect: PeerRestarted, now: float) -> None:
+        node, same_process = effect.node, effect.same_process
+        self.data.peer_restarted(node, same_process=same_process, now=now)
+        self.service.peer_restarted(node, same_process=same_process, now=now)
+
+    def _node_lost(self, effect: NodeLost, now: float) -> None:
+        self.data.node_lost(effect.node, now=now)
+        self.service.node_lost(effect.node, cause=effect.cause, now=now)
+
+    def _work_lost(self, effect: WorkLost, now: float) -> None:
+        self._out.append(
+            Announce(
+                WorkMoved(
+                    at=now + self._offset_s,
+                    node=effect.node,
+                    label=self.control.label_of(effect.node),
+                    cause=effect.cause,
+                    moved=effect.moved,
+                    failed=effect.failed,
+                )
+            )
+        )
+
+    def _dropped(self, effect: Dropped, _: float) -> None:
+        self._count_drop(effect.reason, effect.count)
+
+    def _offence(self, offence: Offence, _: float = 0.0) -> None:
         self.offences[offence.code] = self.offences.get(offence.code, 0) + 1
         self._out.append(CloseLink(offence.peer, offence.code, offence.text))
 

@@ -21,10 +21,10 @@ from typing import Any
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import DecodeError
 from mreza.ids import NodeId
-from mreza.machine import earliest
+from mreza.machine import Alarm, earliest
 from mreza.messaging.outbox import Outbox, WaitingControl
 from mreza.planes.drop_declarations import DropDeclarations
-from mreza.planes.effects import Dropped, Offence, RequestsReturned, SendFrame
+from mreza.planes.effects import Offence, RequestsReturned, SendFrame
 from mreza.planes.outgoing import Outgoing
 from mreza.planes.reception import Reception
 from mreza.planes.traffic import Traffic
@@ -51,16 +51,19 @@ class DataPlane:
         directory: Directory,
         config: MessagingConfig,
         now: float,
+        effects: list[Any] | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
-        self.stats = Traffic()
+        """What it asks for goes to `effects`, where given, in place of a list of its own."""
+        self._effects: list[Any] = [] if effects is None else effects
+        self.stats = Traffic(self._effects)
         self._me = me
         self._stream_epoch = stream_epoch
         self._sealing = sealing
         self._router = router
         self._directory = directory
         self._now = now
-        self._effects: list[Any] = []
-        self._declarations = DropDeclarations()
+        self._declarations = DropDeclarations(alarm)
         self._transmission = Transmission(
             me=me,
             stream_epoch=stream_epoch,
@@ -71,7 +74,7 @@ class DataPlane:
             effects=self._effects,
         )
         self._outgoing = Outgoing(
-            me=me, config=config, transmission=self._transmission, traffic=self.stats
+            me=me, config=config, transmission=self._transmission, traffic=self.stats, alarm=alarm
         )
         self._outboxes = self._outgoing.outboxes
         self._reception = Reception(
@@ -83,6 +86,7 @@ class DataPlane:
             outgoing=self._outgoing,
             traffic=self.stats,
             effects=self._effects,
+            alarm=alarm,
         )
 
     # Inputs: what this node sends.
@@ -261,8 +265,10 @@ class DataPlane:
         return self._outgoing.fullest() if destination is None else self.waiting(destination)
 
     def next_deadline(self) -> float | None:
-        if self.wants_flush:
-            return self._now
+        return self._now if self.wants_flush else self.next_timeout()
+
+    def next_timeout(self) -> float | None:
+        """When `advance` has something to do, whatever a flush may find."""
         return earliest(
             self._outgoing.next_deadline(),
             self._reception.next_deadline(),
@@ -273,8 +279,6 @@ class DataPlane:
         """The effects since the last time, in order."""
         effects = self._effects.copy()
         self._effects.clear()
-        for reason, count in self.stats.take_drops().items():
-            effects.append(Dropped(reason, count))
         return effects
 
     # Rules

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import heapq
 
+from mreza.machine import Alarm
+
 _SLACK = 64
 
 
 class Deadlines:
     """Number → monotonic time. Withdrawing is cheap; the heap stays below twice what is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, alarm: Alarm | None = None) -> None:
+        """`alarm` rings when the first one comes, whoever else sets it."""
+        self._alarm = alarm or Alarm()
         self._at: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
 
@@ -20,6 +24,7 @@ class Deadlines:
     def set(self, number: int, at: float) -> None:
         """Be reminded of `number` at this time, instead of any time set before."""
         self._at[number] = at
+        self._alarm.set(at)
         heapq.heappush(self._heap, (at, number))
         if len(self._heap) > 2 * len(self._at) + _SLACK:
             self._heap = [(at, number) for number, at in self._at.items()]

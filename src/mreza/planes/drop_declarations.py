@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mreza.ids import NodeId
+from mreza.machine import Alarm
 from mreza.wire.envelope import Envelope
 from mreza.wire.packet import Control, ControlKind
 
@@ -25,7 +26,9 @@ class _Drops:
 class DropDeclarations:
     """Drops to be declared, by source; each source hears at most once in `INTERVAL_S`."""
 
-    def __init__(self) -> None:
+    def __init__(self, alarm: Alarm | None = None) -> None:
+        """`alarm` rings when somebody may be told, whoever else sets it."""
+        self._alarm = alarm or Alarm()
         self._drops: dict[NodeId, _Drops] = {}
         self._quiet_until: dict[NodeId, float] = {}
 
@@ -36,6 +39,7 @@ class DropDeclarations:
             if len(self._drops) >= SOURCES_MAX:
                 return
             drops = self._drops[envelope.source] = _Drops()
+            self._alarm.set(self._quiet_until.get(envelope.source, 0.0))
         drops.count += 1
         drops.reason = reason
         drops.session_id = envelope.session_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import DecodeError
 from mreza.ids import NodeId
-from mreza.machine import earliest
+from mreza.machine import Alarm, earliest
 from mreza.messaging.outbox import Outbox
 from mreza.messaging.timers import Timers
 from mreza.planes.traffic import Traffic
@@ -19,7 +19,13 @@ class Outgoing:
     """Decides which outbox sends when; `Transmission` says how."""
 
     def __init__(
-        self, *, me: NodeId, config: MessagingConfig, transmission: Transmission, traffic: Traffic
+        self,
+        *,
+        me: NodeId,
+        config: MessagingConfig,
+        transmission: Transmission,
+        traffic: Traffic,
+        alarm: Alarm | None = None,
     ) -> None:
         self.outboxes: dict[NodeId, Outbox] = {}
         self.ready: dict[NodeId, Outbox] = {}
@@ -30,7 +36,7 @@ class Outgoing:
         self._traffic = traffic
         self._stuck: dict[NodeId, float] = {}
         "Outboxes without a way, and when to look again."
-        self._timers: Timers[NodeId] = Timers()
+        self._timers: Timers[NodeId] = Timers(alarm)
 
     # Inputs
 

@@ -9,6 +9,7 @@ import msgspec
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import DecodeError
 from mreza.ids import NodeId
+from mreza.machine import Alarm
 from mreza.messaging.credit import CreditBudget
 from mreza.messaging.delivery import Source
 from mreza.messaging.fragments import BODY_MAX, is_plausible
@@ -67,6 +68,7 @@ class Reception:
         outgoing: Outgoing,
         traffic: Traffic,
         effects: list[Any],
+        alarm: Alarm | None = None,
     ) -> None:
         self.owing: dict[NodeId, Source] = {}
         "Sources to be acknowledged at the next flush."
@@ -79,7 +81,7 @@ class Reception:
         self._traffic = traffic
         self._effects = effects
         self._sources = transmission.sources
-        self._timers: Timers[NodeId] = Timers()
+        self._timers: Timers[NodeId] = Timers(alarm)
         self._reassembly = ReassemblyBudget(
             total=config.reassembly_bytes,
             per_source=max(config.reassembly_bytes // 4, PAYLOAD_MAX + BODY_MAX),

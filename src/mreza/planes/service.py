@@ -13,7 +13,7 @@ from mreza.config.load_balancer import Strategy
 from mreza.config.mesh import MeshConfig
 from mreza.errors import PayloadError
 from mreza.ids import NodeId
-from mreza.machine import earliest
+from mreza.machine import Alarm, earliest
 from mreza.planes.answers import SendResponse
 from mreza.planes.calls import Calls, SendRequest
 from mreza.planes.effects import (
@@ -28,6 +28,9 @@ from mreza.qos import Priority
 from mreza.wire.packet import IDEMPOTENCY_KEY_MAX, Failure
 
 __all__ = ["SendRequest", "SendResponse", "ServicePlane"]
+
+_ADDRESSED = frozenset((SendRequest, CancelRequest, SendResponse))
+"What may be for ourselves."
 
 
 class ServicePlane:
@@ -52,8 +55,13 @@ class ServicePlane:
         rng: Random | None = None,
         stream_epoch: int = 0,
         role_of: Callable[[NodeId], str] = lambda _: "",
+        effects: list[Any] | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
-        """`role_of` tells the role in a node's certificate."""
+        """`role_of` tells the role in a node's certificate.
+
+        What it asks for goes to `effects`, where given, in place of a list of its own.
+        """
         self.me = me
         self.instance = instance
         self.registry = Registry(role=role_of(me))
@@ -64,8 +72,9 @@ class ServicePlane:
         self._stream_epoch = stream_epoch
         self._config = config
         self._inner: list[Any] = []
-        self._effects: list[Any] = []
-        self._work = Work(registry=self.registry, config=config, effects=self._inner)
+        "What calls and work ask for, before it is known whether it concerns another node."
+        self._effects: list[Any] = [] if effects is None else effects
+        self._work = Work(registry=self.registry, config=config, effects=self._inner, alarm=alarm)
         self._calls = Calls(
             me=me,
             offering=self._allowed,
@@ -74,6 +83,7 @@ class ServicePlane:
             balancer=balancer or _balancer_of(config, rng),
             config=config,
             effects=self._inner,
+            alarm=alarm,
         )
 
     @property
@@ -237,7 +247,8 @@ class ServicePlane:
 
     def drain(self) -> list[Any]:
         """The effects for the driver, in order."""
-        effects, self._effects = self._effects, []
+        effects = self._effects.copy()
+        self._effects.clear()
         return effects
 
     @property
@@ -254,22 +265,27 @@ class ServicePlane:
     # Rules.
 
     def _settle(self, now: float) -> None:
-        """Carry what is between us and ourselves; the rest is for the driver."""
-        while self._inner:
-            effects, self._inner[:] = self._inner[:], []
-            for effect in effects:
-                match effect:
-                    case SendRequest(destination, request, priority) if destination == self.me:
-                        message = (self._stream_epoch, priority, request.id, 0)
-                        self._calls.numbered(request.id, message)
-                        self._work.admit(self.me, message, request, now=now)
-                    case CancelRequest(destination, request_id) if destination == self.me:
-                        epoch = self._stream_epoch
-                        self._work.cancel(self.me, stream_epoch=epoch, request_id=request_id)
-                    case SendResponse(destination, response) if destination == self.me:
-                        self._calls.receive(self.me, response, now=now)
-                    case _:
-                        self._effects.append(effect)
+        """Carry what is between us and ourselves; the rest is for others."""
+        inner, me, effects = self._inner, self.me, self._effects
+        # It grows meanwhile: what follows from an effect comes behind it.
+        for effect in inner:
+            if type(effect) in _ADDRESSED and effect.destination == me:
+                self._take_ourselves(effect, now)
+            else:
+                effects.append(effect)
+        inner.clear()
+
+    def _take_ourselves(self, effect: Any, now: float) -> None:
+        match effect:
+            case SendRequest(_, request, priority):
+                message = (self._stream_epoch, priority, request.id, 0)
+                self._calls.numbered(request.id, message)
+                self._work.admit(self.me, message, request, now=now)
+            case CancelRequest(_, request_id):
+                epoch = self._stream_epoch
+                self._work.cancel(self.me, stream_epoch=epoch, request_id=request_id)
+            case SendResponse(_, response):
+                self._calls.receive(self.me, response, now=now)
 
     def _allowed(self, process: str) -> tuple[NodeId, ...]:
         """Who offers it and, as far as we know its roles, may."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from mreza.planes.effects import Dropped
+
 
 class Traffic:
     """Counters since the start. Not frozen: every envelope changes some."""
 
     __slots__ = (
-        "_fresh_drops",
+        "_effects",
         "dropped",
         "forwarded",
         "forwarded_bytes",
@@ -19,7 +23,9 @@ class Traffic:
         "sent_bytes",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, effects: list[Any]) -> None:
+        """Every drop is told there as well."""
+        self._effects = effects
         self.sent = 0
         "Envelopes of our own put on links, retransmissions included."
         self.sent_bytes = 0
@@ -32,16 +38,8 @@ class Traffic:
         self.forwarded_bytes = 0
         self.dropped: dict[str, int] = {}
         "By reason; the reasons are words of this program, so the table is bounded."
-        self._fresh_drops: dict[str, int] = {}
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Something was dropped."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
-        self._fresh_drops[reason] = self._fresh_drops.get(reason, 0) + count
-
-    def take_drops(self) -> dict[str, int]:
-        """Drops since the last time this was asked."""
-        if not self._fresh_drops:
-            return {}
-        fresh, self._fresh_drops = self._fresh_drops, {}
-        return fresh
+        self._effects.append(Dropped(reason, count))

@@ -17,7 +17,7 @@ import msgspec
 
 from mreza.config.mesh import MeshConfig
 from mreza.ids import NodeId
-from mreza.machine import earliest
+from mreza.machine import Alarm, earliest
 from mreza.planes.answers import Outcome, SendResponse, done, failed, refused
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CancelHandler, RunHandler
@@ -51,7 +51,14 @@ class Work:
     Effects: RunHandler, CancelHandler, SendResponse.
     """
 
-    def __init__(self, *, registry: Registry, config: MeshConfig, effects: list[Any]) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        config: MeshConfig,
+        effects: list[Any],
+        alarm: Alarm | None = None,
+    ) -> None:
         processes = config.processes
         self._registry = registry
         self._lobby = Lobby(registry=registry, config=config)
@@ -67,8 +74,8 @@ class Work:
         )
         self._withdrawn: dict[tuple[NodeId, int, int], None] = {}
         self.own_load = OwnLoad()
-        self._deadlines = Deadlines()
-        self._news = Deadlines()
+        self._deadlines = Deadlines(alarm)
+        self._news = Deadlines(alarm)
         self._epochs: dict[NodeId, int] = {}
         "The newest stream epoch of each requester."
         self._next_run = 1

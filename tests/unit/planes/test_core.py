@@ -11,6 +11,7 @@ from mreza.config.mesh import MeshConfig
 from mreza.errors import MeshError, NoSuchProcess, OutboxFull, PayloadError
 from mreza.events import EpochRaised, LinkUp, WorkMoved
 from mreza.ids import NodeId, boot_of
+from mreza.machine import earliest
 from mreza.planes.core import CLOCK_JUMP_S, NodeCore
 from mreza.planes.effects import (
     Announce,
@@ -245,7 +246,8 @@ def test_what_one_plane_says_reaches_the_others(
         Dropped("hop_limit", 2),
         Dropped("hop_limit"),
     ):
-        alone._pass_on(effect, 5.0)
+        alone._said.append(effect)
+    alone._settle(5.0)
     assert heard == [
         ("DataPlane.routes_changed", 5.0),
         ("ServicePlane.offers_changed", 5.0),
@@ -263,7 +265,8 @@ def test_what_planes_do_not_handle_is_for_the_driver_in_order(alone: NodeCore) -
     data = InboundData(PEER, 1, 1, 1, 0, b"\x90", 5)
     frame = SendFrame(PEER, 1, b"", 1)
     for effect in (event, data, frame):
-        alone._pass_on(effect, 5.0)
+        alone._said.append(effect)
+    alone._settle(5.0)
     assert alone.drain() == [event, data, frame]
     assert alone.drain() == []
 
@@ -272,7 +275,8 @@ def test_calls_that_a_lost_worker_had_are_an_event(
     world: World, pair: tuple[SimNode, SimNode]
 ) -> None:
     a, b = pair
-    a.core._pass_on(WorkLost(b.id, "gone", 17, 2), 5.0)
+    a.core._said.append(WorkLost(b.id, "gone", 17, 2))
+    a.core._settle(5.0)
     (announced,) = [e for e in a.core.drain() if isinstance(e, Announce)]
     assert isinstance(announced.event, WorkMoved)
     assert (announced.event.label, announced.event.moved, announced.event.failed) == ("b", 17, 2)
@@ -291,7 +295,8 @@ def test_a_request_refused_by_the_data_plane_is_told_to_the_service_plane(
 
     monkeypatch.setattr(alone.data, "send_request", refuse)
     request = Request(7, "x", msgspec.Raw(b"\xc0"), 30_000)
-    alone._pass_on(SendRequest(PEER, request, 1), 5.0)
+    alone._said.append(SendRequest(PEER, request, 1))
+    alone._settle(5.0)
     assert told == [(7, "too big")]
 
 
@@ -315,7 +320,8 @@ def test_an_answer_that_cannot_be_sent_becomes_a_failure_or_is_counted(
 
     monkeypatch.setattr(alone.data, "send_response", send)
     response = Response(7, Status.OK, msgspec.Raw(b"\xc0"))
-    alone._pass_on(SendResponse(PEER, response, 1, 5), 5.0)
+    alone._said.append(SendResponse(PEER, response, 1, 5))
+    alone._settle(5.0)
     assert len(sent) == tries
     assert sent[-1].status == (Status.OK if tries == 1 else Status.BAD_PAYLOAD)
     assert alone.drops == drops
@@ -341,12 +347,62 @@ def test_a_cancelled_call_is_cancelled_at_its_worker(
     assert heard == [(a.id, a.core.epoch)]
 
 
-def test_the_next_deadline_is_the_earliest_of_all_planes(
+def test_the_next_deadline_is_the_earliest_of_all_machines(
     alone: NodeCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for plane in (alone.sealing, alone.control, alone.data, alone.service):
-        monkeypatch.setattr(plane, "next_deadline", lambda: None)
-    assert alone.next_deadline() is None
-    monkeypatch.setattr(alone.data, "next_deadline", lambda: 7.0)
-    monkeypatch.setattr(alone.service, "next_deadline", lambda: 5.0)
-    assert alone.next_deadline() == 5.0
+    for machine in (alone.sealing, alone.control, alone.service):
+        monkeypatch.setattr(machine, "next_deadline", lambda: 7000.0)
+    monkeypatch.setattr(alone.data, "next_timeout", lambda: 5000.0)
+    alone._alarm.at = 0.0
+    alone.advance(now=2000.0)
+    assert alone.next_deadline() == 5000.0
+
+
+def test_nobody_is_asked_before_somebody_has_something_to_do(
+    alone: NodeCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(alone.data, "advance", lambda *, now: asked.append(now))
+    alone.advance(now=2000.0)
+    asked.clear()
+    due = alone.next_deadline()
+    assert due is not None
+    alone.advance(now=due - 0.001)
+    assert asked == []
+    alone.advance(now=due)
+    assert asked == [due]
+
+
+def test_the_alarm_never_rings_later_than_a_machine_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[tuple[float, float | None]] = []
+
+    def drain(core: NodeCore) -> list[Any]:
+        wanted = earliest(
+            core.sealing.next_deadline(),
+            core.control.next_deadline(),
+            core.data.next_deadline(),
+            core.service.next_deadline(),
+        )
+        rings = core.next_deadline()
+        if wanted is not None and (rings is None or rings > wanted):
+            late.append((wanted, rings))
+        effects, core._out = core._out, []
+        return effects
+
+    monkeypatch.setattr(NodeCore, "drain", drain)
+    world = World(seed=7)
+    world.line("a", "b", "c", loss=0.2)
+    b, c = world.nodes["b"], world.nodes["c"]
+    b.handler_s = c.handler_s = 0.05
+    for node in (b, c):
+        node.process("work", lambda value: value, idempotent=True)
+    world.run(seconds=2)
+    a = world.nodes["a"]
+    calls = [a.call("work", number, timeout_s=number / 10 + 0.01) for number in range(40)]
+    for number in range(20):
+        a.send("c", number)
+    world.run(seconds=0.2)
+    world.crash("b")
+    world.run(seconds=10)
+    assert all(call in a.outcomes for call in calls)
+    assert late == []

@@ -523,8 +523,8 @@ def test_bytes_that_are_no_envelope_cost_the_neighbor_its_link() -> None:
     mesh = PlaneMesh.line("a", "b")
     mesh["a"].data.receive(mesh["b"].id, b"nonsense", now=mesh.now)
     effects = mesh["a"].data.drain()
-    assert [type(effect) for effect in effects] == [Offence, Dropped]
-    assert effects[0].peer == mesh["b"].id
+    assert [type(effect) for effect in effects] == [Dropped, Offence]
+    assert effects[1].peer == mesh["b"].id
 
 
 def test_envelopes_of_strangers_and_of_ourselves_are_dropped_with_a_reason() -> None:
