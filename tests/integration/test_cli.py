@@ -88,6 +88,7 @@ def test_reading_commands_say_the_same_in_json_and_in_words(
     status = told("status", state=state)
     assert (status["node"], status["name"], status["pid"]) == (a.node_id, "a", a.pid)
     assert {"mesh", "version", "members", "links", "health", "certificate", "http"} <= status.keys()
+    assert (status["listen"], status["state"]) == ([a.listen], str(state / "nodes" / "a"))
     assert a.node_id in done(mreza("status", state=state))
 
     nodes = {node["name"]: node for node in told("nodes", state=state)}
@@ -174,6 +175,33 @@ def test_a_call_that_fails_exits_1_and_says_why(
     assert words in answer["error"]
     assert "may_have_run" in answer
     assert ("Traceback" in str(answer["traceback"])) == (kind == "ValueError")
+
+
+def test_a_drained_node_finishes_its_work_and_its_callers_notice_nothing(
+    pair: tuple[NodeProcess, NodeProcess],
+) -> None:
+    a, b = pair
+    calling = [sys.executable, "-m", "mreza", "call", "sleep", "--payload", "2.5", "--node", "b"]
+    with subprocess.Popen(
+        calling, cwd=ROOT, env=child_environment(a.state), stdout=subprocess.PIPE, text=True
+    ) as call:
+        eventually(lambda: b.snapshot()["work_running"] == 1, "b works")
+        ended = mreza("drain", "--timeout", "0.1", state=b.state)
+        assert ended.returncode == 1
+        assert "1 handler still runs on b after 0.1 s; it stays" in ended.stderr
+        assert told("status", state=b.state)["drained"] is True
+        assert call.poll() is None
+        # Nobody asks it any more: this would have gone to both in turn.
+        for _ in range(4):
+            assert told("call", "who", state=a.state)["node"] == a.node_id
+        drained = told("drain", state=b.state)
+        assert (drained["running"], drained["left"], drained["node"]) == (0, True, "b")
+        assert call.stdout is not None
+        assert json.loads(call.stdout.read()) == 2.5
+        assert call.wait(GENEROUS_S) == 0
+    assert b.wait() == 0
+    states = {node["name"]: node for node in told("nodes", state=a.state)}
+    assert (states["b"]["state"], states["b"]["cause"]) == ("left", "drained")
 
 
 def test_an_unknown_node_is_answered_at_once(pair: tuple[NodeProcess, NodeProcess]) -> None:

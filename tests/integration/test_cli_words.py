@@ -79,6 +79,7 @@ pytestmark = pytest.mark.usefixtures("node")
         (["send", "b"], ["handled by b after 500.0 ms", '"done"']),
         (["send", "b", "--no-wait"], ["waiting to be sent to b"]),
         (["leave"], ["left"]),
+        (["leave", "--json"], ["{", '  "node": "a",', '  "left": true', "}"]),
         (["events"], []),
     ],
 )
@@ -87,6 +88,37 @@ def test_a_command_prints_lines_that_can_be_searched(
 ) -> None:
     assert exit_status(typed) == 0
     assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("typed", "still_running", "status", "said", "left"),
+    [
+        ([], [2, 1, 0], 0, ["2 handlers still run", "it has left and stopped"], ["drained"]),
+        (["--reason", "disk"], [0], 0, ["nothing runs there", "has left"], ["disk"]),
+        (["--stay"], [1, 0], 0, ["1 handler still runs", "it stays, without work"], []),
+        (["--timeout", "7"], [3, 3], 1, ["3 handlers still run on a after 7 s"], []),
+        (["--json"], [3, 3], 1, ['"running": 3', '"left": false'], []),
+        (["--json"], [0], 0, ['"node": "a"', '"left": true'], ["drained"]),
+    ],
+)
+def test_draining_tells_what_runs_and_how_it_ended(
+    *,
+    typed: list[str],
+    still_running: list[int],
+    status: int,
+    said: list[str],
+    left: list[str],
+    node: FakeNode,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    node.still_running = still_running
+    assert exit_status(["drain", *typed]) == status
+    printed = capsys.readouterr()
+    for words in said:
+        assert words in printed.out + printed.err
+    assert node.left == left
+    if "--json" in typed:
+        json.loads(printed.out)
 
 
 def test_status_is_one_fact_a_line(capsys: pytest.CaptureFixture[str]) -> None:

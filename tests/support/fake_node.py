@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from mreza.errors import UnknownNode
@@ -30,6 +30,8 @@ class FakeNode:
         "When set: every call waits for it."
         self.cancelled = 0
         self.left: list[str] = []
+        self.still_running = [2, 1, 0]
+        "What a node that finishes its work tells."
         self.members = [
             MemberInfo(ME, "a", MemberState.ALIVE, "", 12.5, (), ("127.0.0.1:1",), "0.1.0", True),
             MemberInfo(PEER, "b", MemberState.SUSPECT, "silent", 0.2, ("x",), (), "0.1.0"),
@@ -69,6 +71,12 @@ class FakeNode:
 
     async def leave(self, reason: str) -> None:
         self.left.append(reason)
+
+    async def finish_work(self, timeout_s: float, *, on_progress: Callable[[int], None]) -> int:
+        self.calls.append(("finish_work", timeout_s))
+        for running in self.still_running:
+            on_progress(running)
+        return self.still_running[-1]
 
     async def call_detailed(
         self,

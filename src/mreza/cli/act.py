@@ -1,16 +1,14 @@
-"""Commands that act: send, call, leave, demo."""
+"""Commands that act: send, call."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mreza.cli.options import (
     Json,
-    LocalNode,
     Payload,
     Priority,
     PriorityChoice,
@@ -38,7 +36,8 @@ def add_to(app: typer.Typer) -> None:
             "mreza send edge-2 --payload '{\"pressure\": 1.2}'",
             "mreza send edge-2 --payload @reading.json --priority high",
             "mreza send edge-2 --bytes --payload @photo.jpg",
-            more="Returns when the handler has returned, and prints what.",
+            more="Returns when the handler has returned, and prints what. Where several nodes "
+            "run on this machine, --via says which of them sends.",
         )
     )(send)
     app.command(
@@ -47,28 +46,10 @@ def add_to(app: typer.Typer) -> None:
             "mreza call resize --payload '{\"width\": 640}'",
             "mreza call resize --payload @job.json --node edge-2",
             "cat page.html | mreza call count-words --bytes --payload -",
-            more="The balancer picks among the nodes that offer it, unless --node says which.",
+            more="The balancer picks among the nodes that offer it, unless --node says which. "
+            "Where several nodes run on this machine, --via says which of them asks.",
         )
     )(call)
-    app.command(
-        help=teach(
-            "Tell the mesh that this node leaves on purpose; then stop it.",
-            "mreza leave",
-            "mreza leave --reason 'moved to another rack'",
-        )
-    )(leave)
-    app.command(
-        help=teach(
-            "Three nodes on this machine do real work on real files.",
-            "mreza demo",
-            "mreza demo src/*.py",
-            "mreza demo --json > result.json",
-            more="Processes a, b and c, linked in a line, parse and measure Python files: without "
-            "FILES the whole standard library and all installed packages. Node a sends, b and c "
-            "work, and what is for c crosses b. Every result is compared with one computed without "
-            "the mesh; exits 1 unless all agree.",
-        )
-    )(demo)
 
 
 def send(
@@ -82,7 +63,7 @@ def send(
     ] = False,
     timeout: Timeout = None,
     state: State = None,
-    via: LocalNode = None,
+    via: Via = None,
     as_json: Json = False,
 ) -> None:
     """Send a message."""
@@ -117,7 +98,7 @@ def call(
     raw: Raw = False,
     node: Annotated[
         str | None,
-        typer.Option("--node", metavar="NODE", help="Have this node do it. Default: any that can."),
+        typer.Option("--node", metavar="NODE", help="Who shall do it. Default: any that can."),
     ] = None,
     key: Annotated[
         str | None,
@@ -161,59 +142,10 @@ def call(
     show_json(answer if as_json else answer["result"])
 
 
-def leave(
-    context: typer.Context,
-    reason: Annotated[str, typer.Option("--reason", help="Said to the others.")] = "",
-    state: State = None,
-    node: LocalNode = None,
-) -> None:
-    """Leave the mesh."""
-    from mreza.cli.output import say
-    from mreza.node.control_protocol import Leave
-
-    asyncio.run(_ask(context, state, node, Leave(reason=reason), timeout_s=None))
-    say("left")
-
-
-def demo(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="FILES",
-            help="Files or folders (their *.py) to measure. Default: all Python files installed.",
-            show_default=False,
-        ),
-    ] = None,
-    more_files: Annotated[
-        list[Path] | None,
-        typer.Option("--files", metavar="PATH", help="As FILES; may be given several times."),
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Give up after so long."),
-    ] = 300.0,
-    falsify: Annotated[
-        bool,
-        typer.Option("--falsify", help="Have a worker lie once: the demo must notice and exit 1."),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Show the mesh at work."""
-    from mreza.cli.demo.run import DemoOptions, run_demo
-
-    options = DemoOptions(
-        files=tuple((files or []) + (more_files or [])),
-        timeout_s=timeout,
-        falsify=falsify,
-        as_json=as_json,
-    )
-    raise typer.Exit(run_demo(options))
-
-
 async def _ask(
     context: typer.Context,
     state: State,
-    via: LocalNode,
+    via: Via,
     request: Request,
     *,
     timeout_s: float | None,

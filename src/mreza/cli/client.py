@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
+
+import msgspec
 
 from mreza.cli.problems import CommandFailed, UsageProblem
 from mreza.config.base import nearest
@@ -78,10 +80,20 @@ class Client:
                 await self._write(request)
                 answer = await self._read()
         except TimeoutError:
-            raise CommandFailed(
-                f"node {self.label} did not answer within {timeout_s:g} s; "
-                "is its program busy? Its log may tell"
-            ) from None
+            raise self._no_answer(timeout_s) from None
+        return answer.result
+
+    async def ask_following(
+        self, request: Request, *, on_event: Callable[[Any], None], timeout_s: float
+    ) -> Any:
+        """As `ask`, for a request that tells how far it is before its result."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._write(request)
+                while (answer := await self._read()).event is not msgspec.UNSET:
+                    on_event(answer.event)
+        except TimeoutError:
+            raise self._no_answer(timeout_s) from None
         return answer.result
 
     async def events(self, request: Events) -> AsyncIterator[dict[str, Any]]:
@@ -89,6 +101,12 @@ class Client:
         await self._write(request)
         while (answer := await self._read()).event:
             yield answer.event
+
+    def _no_answer(self, timeout_s: float) -> CommandFailed:
+        return CommandFailed(
+            f"node {self.label} did not answer within {timeout_s:g} s; "
+            "is its program busy? Its log may tell"
+        )
 
     async def _write(self, request: Request) -> None:
         line = encode_line(request)

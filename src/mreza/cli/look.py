@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mreza.cli.options import Json, LocalNode, State, local_node, state_directory, teach
+from mreza.cli.options import Json, LocalNode, State, Via, local_node, state_directory, teach
 from mreza.cli.problems import FAILED
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def ping(
         float, typer.Option("--timeout", min=0.001, max=3600.0, help="Patience for each ping.")
     ] = 5.0,
     state: State = None,
-    node: LocalNode = None,
+    via: Via = None,
     as_json: Json = False,
 ) -> None:
     """Measure round trips."""
@@ -183,7 +183,7 @@ def ping(
     times: list[float | None] = []
 
     async def measure() -> None:
-        client = await open_client(state_directory(context, state), local_node(context, node))
+        client = await open_client(state_directory(context, state), local_node(context, via))
         async with client:
             for number in range(count):
                 if number:
@@ -219,7 +219,7 @@ def trace(
     context: typer.Context,
     target: Annotated[str, typer.Argument(metavar="NODE", help="A node's name or id.")],
     state: State = None,
-    node: LocalNode = None,
+    via: Via = None,
     as_json: Json = False,
 ) -> None:
     """Show the path to a node."""
@@ -227,7 +227,7 @@ def trace(
     from mreza.node.control_protocol import Trace
 
     # Every hop of 32 may take the node's own patience in the worst case.
-    found = _ask(context, state, node, Trace(node=target), timeout_s=60.0)
+    found = _ask(context, state, via, Trace(node=target), timeout_s=60.0)
     rows = trace_rows(found["path"])
     _show(found, TRACE_COLUMNS, rows, as_json=as_json, empty="no hops")
     if not found["path"] or found["path"][-1]["rtt_ms"] is None:

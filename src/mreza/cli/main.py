@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mreza.cli import act, look, mapping, setup, sim
+from mreza.cli import act, depart, look, mapping, setup, sim
+from mreza.cli.demo import command as demo
 from mreza.cli.options import Given, LocalNode, State, teach
 from mreza.cli.problems import FAILED, USAGE, CommandFailed, UsageProblem, one_line
 
 NOT_YET = frozenset(
     [
-        *("services", "health", "publish", "subscribe", "expose", "forward", "drain"),
+        *("services", "health", "publish", "subscribe", "expose", "forward"),
         *("revoke", "quarantine", "forgive", "forget", "renew", "authority"),
         *("top", "dashboard", "doctor", "bench", "attack"),
     ]
@@ -67,6 +68,8 @@ setup.add_to(app)
 look.add_to(app)
 act.add_to(app)
 mapping.add_to(app)
+depart.add_to(app)
+demo.add_to(app)
 sim.add_to(app)
 
 
@@ -142,7 +145,12 @@ def _words(error: Exception) -> str:
 def _command_line_problem(error: Any) -> str:
     text = str(error.format_message()).rstrip(".")
     text = text.replace(": Value error, ", ": ").replace("Input should be", "must be")
-    if possible := getattr(error, "possibilities", None):
+    if getattr(error, "option_name", None) == "--node":
+        # Known to most commands. Where the node is another one, this would say two things.
+        text = (
+            "no option --node: NODE is an argument, and --via says which local node to go through"
+        )
+    elif possible := getattr(error, "possibilities", None):
         text = f"no option {error.option_name}; did you mean {' or '.join(sorted(possible))}?"
     context = getattr(error, "ctx", None)
     path = "mreza" if context is None else context.command_path

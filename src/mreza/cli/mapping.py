@@ -14,12 +14,12 @@ import typer
 
 from mreza.cli.options import (
     Json,
-    LocalNode,
     Priority,
     PriorityChoice,
     Raw,
     State,
     Timeout,
+    Via,
     local_node,
     state_directory,
     teach,
@@ -61,7 +61,7 @@ def map_files(
     priority: Priority = PriorityChoice.NORMAL,
     timeout: Timeout = None,
     state: State = None,
-    via: LocalNode = None,
+    via: Via = None,
     as_json: Json = False,
 ) -> None:
     """Have work done for each file."""

@@ -31,9 +31,13 @@ LocalNode = Annotated[
 Via = Annotated[
     str | None,
     typer.Option(
-        "--via", metavar="NAME", help="Which local node to go through, where several run."
+        "--via",
+        metavar="NAME",
+        help="Which local node to go through, where several run.",
+        show_default=False,
     ),
 ]
+"In place of LocalNode where another node is meant, too."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Timeout = Annotated[
     float | None,

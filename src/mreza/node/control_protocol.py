@@ -100,8 +100,21 @@ class Leave(Request, frozen=True, tag="leave"):
     reason: str = ""
 
 
+class Drain(Request, frozen=True, tag="drain"):
+    """Take no more work and finish what runs; then leave.
+
+    Answers with `{"event": {"running": N}}` at once and whenever a handler has ended. The result is
+    `{"running": N, "left": bool}`: who has not finished in time stays, without new work.
+    """
+
+    timeout_s: float = 30.0
+    stay: bool = False
+    "Do not leave."
+    reason: str = "drained"
+
+
 AnyRequest = (
-    Status | Nodes | Links | Routes | Snapshot | Events | Ping | Trace | Send | Call | Leave
+    Status | Nodes | Links | Routes | Snapshot | Events | Ping | Trace | Send | Call | Leave | Drain
 )
 
 

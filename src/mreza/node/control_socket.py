@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,6 +57,7 @@ class ControlledNode(Protocol):
     async def ping(self, node: str, *, timeout_s: float) -> list[float | None]: ...
     async def trace(self, node: str, *, timeout_s: float) -> list[TraceHop]: ...
     async def leave(self, reason: str) -> None: ...
+    async def finish_work(self, timeout_s: float, *, on_progress: Callable[[int], None]) -> int: ...
     async def call_detailed(
         self,
         name: str,
@@ -167,10 +168,14 @@ class ControlSocket:
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         try:
+            result = None
             request = decode_request(line)
             if isinstance(request, ask.Events):
                 await self._tell_events(request, writer)
-            result = await self._result(request)
+            elif isinstance(request, ask.Drain):
+                result = await self._drain(request, writer)
+            else:
+                result = await self._result(request)
             answer = encode_line(Answer(result=result))
         except Exception as error:
             if not isinstance(error, MeshError | OSError):
@@ -183,6 +188,7 @@ class ControlSocket:
         await writer.drain()
 
     async def _result(self, request: AnyRequest) -> Any:
+        """The answer to a request that has only one."""
         node = self._node
         match request:
             case ask.Status():
@@ -195,8 +201,6 @@ class ControlSocket:
                 return [route.to_json() for route in node.routes]
             case ask.Snapshot():
                 return node.snapshot()
-            case ask.Events():
-                return None
             case ask.Ping():
                 return (await node.ping(request.node, timeout_s=request.timeout_s))[0]
             case ask.Trace():
@@ -253,6 +257,16 @@ class ControlSocket:
         # Leaving closes this socket, too; the connection that asked for it must outlive that.
         self._leaving = asyncio.current_task()
         await self._node.leave(request.reason)
+
+    async def _drain(self, request: ask.Drain, writer: asyncio.StreamWriter) -> dict[str, Any]:
+        def progressed(running: int) -> None:
+            writer.write(encode_line(Answer(event={"running": running})))
+
+        running = await self._node.finish_work(request.timeout_s, on_progress=progressed)
+        left = not running and not request.stay
+        if left:
+            await self._leave(ask.Leave(reason=request.reason))
+        return {"running": running, "left": left}
 
     async def _tell_events(self, request: ask.Events, writer: asyncio.StreamWriter) -> None:
         coming = self._node.events()

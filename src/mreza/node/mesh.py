@@ -106,12 +106,15 @@ class MeshNetwork(Sight):
         await self._node.leave(reason)
         await self.close()
 
-    async def finish_work(self, timeout_s: float = 30.0) -> int:
+    async def finish_work(
+        self, timeout_s: float = 30.0, *, on_progress: Callable[[int], None] | None = None
+    ) -> int:
         """Take no more work and wait for what runs; how many handlers run even then.
 
-        Calls that wait here go to other nodes. The rest of the node goes on; `leave` or `close` it.
+        Calls that wait here go to other nodes. `on_progress` is told how many handlers run, at once
+        and whenever one has ended. The rest of the node goes on; `leave` or `close` it.
         """
-        return await self._node.finish_work(timeout_s)
+        return await self._node.finish_work(timeout_s, on_progress or (lambda _: None))
 
     async def wait_closed(self) -> None:
         """Wait until the node is closed, by `close` or by itself (see `closed_error`)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mreza import __version__
+from mreza.address import Address
 from mreza.events import MemberState
 from mreza.ids import NodeId
 from mreza.membership.member import Member
@@ -99,6 +101,7 @@ class Observer:
             "offences": dict(self._core.offences),
             "accepts_refused": dict(self._links.accepts_refused),
             "outbox_bytes": self._core.data.waiting(),
+            **self._core.service.stats,
             "records": len(self._core.control.database),
             "links": {
                 str(peer): {
@@ -110,16 +113,21 @@ class Observer:
             },
         }
 
-    def status(self, *, now: float) -> dict[str, Any]:
+    def status(self, *, now: float, listen: Sequence[Address]) -> dict[str, Any]:
         """The JSON of `mreza status`; what is not built yet is null."""
         states = [info.state for info in self.members(now=now)]
         certificate = self._state.certificate
+        me = self._core.control.members[self._core.me]
         return {
             "node": str(self._core.me),
             "name": self._state.name,
             "mesh": str(self._state.credentials.mesh),
             "mesh_name": self._state.credentials.mesh_name,
             "version": __version__,
+            "listen": [str(address) for address in listen],
+            "addresses": list(me.addresses),
+            "state": str(self._state.directory),
+            "drained": self._core.service.retired,
             "members": {str(state): states.count(state) for state in MemberState},
             "links": len(self._links.peers),
             "health": None,

@@ -226,11 +226,11 @@ class RunningNode:
         self.hub.close()
         self.state.close()
 
-    async def finish_work(self, timeout_s: float) -> int:
+    async def finish_work(self, timeout_s: float, on_progress: Callable[[int], None]) -> int:
         """Take no more work and let what runs end; how many handlers run even then."""
         self.core.retire(now=self.now)
         self.driver.wake()
-        left = await self.work.idle(timeout_s)
+        left = await self.work.idle(timeout_s, on_progress)
         # A farewell would overtake the last answers, and make lost work of what was done.
         await self.program.emptied(ANSWERS_S)
         return left

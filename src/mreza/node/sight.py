@@ -47,7 +47,8 @@ class Sight(abc.ABC):
 
     def status(self) -> dict[str, Any]:
         """The JSON of `mreza status`."""
-        return self._node.observer.status(now=self._node.now)
+        node = self._node
+        return node.observer.status(now=node.now, listen=node.listen_addresses)
 
     def events(self) -> AsyncIterator[Event]:
         """What happens from now on. A listener that falls far behind loses the oldest."""

@@ -52,7 +52,8 @@ class Work:
             failed=self._failed,
             progress=self._progress,
         )
-        self._idle = asyncio.Event()
+        self._ended = asyncio.Event()
+        "Set whenever a handler has ended."
 
     @property
     def running(self) -> int:
@@ -91,13 +92,20 @@ class Work:
         """Nobody waits for this run any more."""
         self._runner.cancel(run_id)
 
-    async def idle(self, timeout_s: float) -> int:
-        """Wait until no handler runs, so long at most; how many run even then."""
+    async def idle(
+        self, timeout_s: float, on_progress: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Wait until no handler runs, so long at most; how many run even then.
+
+        `on_progress` is told how many run, at once and whenever one has ended.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
+                on_progress(self.running)
                 while self.running:
-                    self._idle.clear()
-                    await self._idle.wait()
+                    self._ended.clear()
+                    await self._ended.wait()
+                    on_progress(self.running)
         return self.running
 
     async def close(self) -> None:
@@ -113,8 +121,7 @@ class Work:
             run_id, result=result, failure=failure, status=status, now=self._clock.monotonic()
         )
         self._wake()
-        if not self.running:
-            self._idle.set()
+        self._ended.set()
 
     def _progress(self, run_id: int, value: msgspec.Raw) -> None:
         self._core.service.progress(run_id, value, now=self._clock.monotonic())

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mreza.cli import act, look, setup
+from mreza.cli import act, depart, look, setup
 from mreza.cli.main import NOT_YET, Commands, app, exit_status
 from mreza.cli.problems import one_line
 
 COMMANDS = [
     *("init", "invite", "join", "up", "status", "nodes", "links", "routes", "events"),
-    *("ping", "trace", "send", "call", "leave", "demo", "map", "sim"),
+    *("ping", "trace", "send", "call", "map", "drain", "leave", "demo", "sim"),
 ]
 
 
@@ -60,6 +60,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["ping", "b", "-c", "0"], "-c"),
         (["ping", "b", "-c", "many"], "'-c' / '--count'"),
         (["--nonsense"], "no option --nonsense; did you mean --node? for help: mreza --help"),
+        (["send", "b", "--node", "a"], "--via says which local node to go through"),
         (["call", "x", "--payload", "hello"], "the payload 'hello' is not JSON"),
         (["send", "x", "--priority", "huge"], "'huge'"),
         (["invite", "--ttl", "soon"], "--ttl 'soon' is not a time; write 90s, 30m, 1h or 7d"),
@@ -126,7 +127,8 @@ def test_commands_that_are_not_there_yet_are_not_there() -> None:
         COMMANDS
     )
     assert Commands.__doc__
-    assert act.demo.__doc__
+    assert act.call.__doc__
+    assert depart.drain.__doc__
     assert look.ping.__doc__
     assert setup.up.__doc__
 
