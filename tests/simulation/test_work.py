@@ -89,6 +89,50 @@ def may_have_run(outcome: Resolve) -> bool:
     return error.may_have_run
 
 
+@pytest.mark.parametrize("others", [(), ("c",)])
+def test_what_was_not_sent_to_a_frozen_worker_did_not_run_there(others: tuple[str, ...]) -> None:
+    """Its window fills; what waits behind it is never sent, and so is free to go elsewhere."""
+    world, a, (b, *_) = farm("b", *others, idempotent=False, handler_s=0.1)
+    b.freeze()
+    payloads = [[number, "x" * 30_000] for number in range(CALLS)]
+    calls = [a.call("work", payload, timeout_s=30) for payload in payloads]
+    world.run(seconds=2)
+    world.crash("b")
+    world.run(seconds=40)
+    outcomes = [a.outcomes[call] for call in calls]
+    lost = [outcome for outcome in outcomes if outcome.error is not None]
+    unsent = [outcome for outcome in lost if not may_have_run(outcome)]
+    if others:
+        assert unsent == [], "another did it"
+        assert any(outcome.attempts > 1 for outcome in outcomes)
+    else:
+        assert 0 < len(unsent) < len(lost) == CALLS
+    assert b.served == []
+
+
+@pytest.mark.parametrize("after_s", [0.02, 0.03, 0.04, 0.05])
+@pytest.mark.parametrize("seed", range(4))
+def test_work_said_not_to_have_run_never_ran(seed: int, after_s: float) -> None:
+    """A worker freezes, thaws, is heard no more and dies; what ran there it knows best."""
+    world, a, (b,) = farm("b", idempotent=False, handler_s=0.0, seed=seed)
+    ran: set[int] = set()
+    b.processes["work"] = (b.processes["work"][0], lambda value: ran.add(value[0]))
+    calls = [a.call("work", [number, "x" * 20_000], timeout_s=20) for number in range(200)]
+    world.run(seconds=after_s)
+    b.freeze()
+    world.run(seconds=0.2)
+    world.partition_oneway(["b"], ["a"])
+    b.thaw()
+    world.run(seconds=after_s)
+    world.crash("b")
+    world.run(seconds=30)
+    lost = [n for n, call in enumerate(calls) if a.outcomes[call].error is not None]
+    unsent = {n for n in lost if not may_have_run(a.outcomes[calls[n]])}
+    assert not unsent & ran
+    assert unsent
+    assert ran & set(lost), "else this shows nothing"
+
+
 def test_a_lost_answer_comes_again_and_the_work_is_not_done_twice() -> None:
     world, a, (b,) = farm("b", idempotent=False)
     calls = [a.call("work", number, timeout_s=60) for number in range(6)]

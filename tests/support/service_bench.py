@@ -40,6 +40,8 @@ class Bench:
         self.unreachable: list[NodeId] = []
         self.roles: dict[NodeId, str] = {}
         self.effects: list[Any] = []
+        self.transmits = True
+        "False: the data plane has taken requests, and has sent none so far."
         self.plane = ServicePlane(
             me=ME,
             instance=1,
@@ -129,7 +131,10 @@ class Bench:
         return taken
 
     def sent(self) -> list[SendRequest]:
-        return self._take(SendRequest)
+        sent: list[SendRequest] = self._take(SendRequest)
+        for one in sent if self.transmits else ():
+            self.plane.numbered(one.request.id, (77, one.priority, one.request.id, 0))
+        return sent
 
     def one_sent(self) -> SendRequest:
         (sent,) = self.sent()

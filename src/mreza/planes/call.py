@@ -37,6 +37,12 @@ class Attempt:
         self.sent_at = sent_at
         self.idempotent = False
         self.message: tuple[int, int, int, int] | None = None
+        "None: nothing of it has left this node yet."
+
+    @property
+    def was_sent(self) -> bool:
+        """It may have reached its node, or a part of it."""
+        return self.message is not None
 
     @property
     def is_out(self) -> bool:
@@ -58,6 +64,8 @@ class Call:
         "idempotent",
         "key",
         "losses",
+        "lost",
+        "may_have_run",
         "node",
         "payload",
         "priority",
@@ -96,6 +104,10 @@ class Call:
         self.rival: Attempt | None = None
         "The one before `current`, while both may answer."
         self.losses = 0
+        "Workers that were lost and may have run it."
+        self.may_have_run = False
+        self.lost = ""
+        "How the last worker was lost, or that it is closing; empty: none was."
         self.refused: list[NodeId] = []
         "Who would not do it; asked again when it restarts or offers anew."
         self.retry_after_s: float | None = None

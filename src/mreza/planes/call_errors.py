@@ -47,6 +47,12 @@ def refusal_error(status: int, failure: Failure, node: NodeId, call: Call) -> Me
     return RemoteError(failure.message, type_name=failure.type_name, node=node.short)
 
 
+def lost_error(call: Call, *, since: str = "") -> WorkerLost:
+    """Its last worker was lost; whether the work may have run there or at one before."""
+    ran = "may have run" if call.may_have_run else "did not run"
+    return WorkerLost(f"{call.lost}{since}; the work {ran}", may_have_run=call.may_have_run)
+
+
 def too_late(call: Call, *, can_reach: Callable[[NodeId], bool]) -> MeshError:
     """Why there is no answer at the deadline."""
     after = f"in {call.timeout_s:g} s"
@@ -61,6 +67,9 @@ def too_late(call: Call, *, can_reach: Callable[[NodeId], bool]) -> MeshError:
         )
     if call.to_handler:
         return DeadlineExceeded(f"the message was not taken {after}")
+    if call.lost:
+        who = "nobody else offered" if pinned is None else "that node did not offer"
+        return lost_error(call, since=f", and {who} {call.describe()} {after}")
     if pinned is None:
         return NoSuchProcess(f"no reachable node offered {call.describe()} {after}")
     if can_reach(pinned):

@@ -1,8 +1,9 @@
 """The requester's side of calls: given to a worker, given to another, resolved once.
 
 A call ends at its deadline at the latest. Before that it waits while nobody offers its process or
-no path leads to its node, and goes elsewhere when a worker refuses it or, if it may run twice, is
-lost. One that may run twice is also given to a second node when the first is slow, if asked for.
+no path leads to its node. It goes elsewhere when a worker refuses it, or is lost before anything of
+the request was sent, or is lost and it may run twice. One that may run twice is also given to a
+second node when the first is slow, if asked for.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from mreza.balancing.balancer import Balancer
 from mreza.balancing.lease import Lease
 from mreza.config.load_balancer import Strategy, strategy_of
 from mreza.config.mesh import MeshConfig
-from mreza.errors import Overloaded, WorkerLost
+from mreza.errors import Overloaded
 from mreza.ids import NodeId
 from mreza.machine import Alarm, earliest
 from mreza.planes.attempts import Attempts
 from mreza.planes.call import Attempt, Call, check_call
-from mreza.planes.call_errors import failure_in, refusal_error, too_late
+from mreza.planes.call_errors import failure_in, lost_error, refusal_error, too_late
 from mreza.planes.deadlines import Deadlines
 from mreza.planes.effects import CallProgress, CancelRequest, Resolve, WorkLost
 from mreza.planes.waiting_calls import WaitingCalls
@@ -260,7 +261,7 @@ class Calls:
         call = attempt.call
         if status == Status.LOST:
             text = f"node {attempt.node.short} lost {call.describe()}: {failure.message}"
-            self._lost(attempt, text, now, gone=False)
+            self._lost(attempt, text, now, gone=False, ran=True)
             return
         error = refusal_error(status, failure, attempt.node, call)
         goes_on = self._ended(attempt, error, now, final=status == Status.FAILED)
@@ -272,6 +273,7 @@ class Calls:
         waits_for_it = call.to_handler or call.node is not None
         if status == Status.CLOSING:
             # It did not run, and that node takes nothing more in this life.
+            call.lost = f"node {attempt.node.short} is closing"
             self._elsewhere(call, attempt.node, now)
         elif (
             status == Status.OVERLOADED
@@ -310,26 +312,29 @@ class Calls:
     ) -> None:
         """A node will not answer these; say what became of them."""
         for attempt in attempts:
-            self._lost(attempt, self._gone(attempt, cause), now, gone=gone)
+            text = self._gone(attempt, cause)
+            self._lost(attempt, text, now, gone=gone, ran=attempt.was_sent)
         if attempts:
             going_on = sum(attempt.call.call_id in self._calls for attempt in attempts)
             self._effects.append(WorkLost(node, cause, going_on, len(attempts) - going_on))
 
-    def _lost(self, attempt: Attempt, text: str, now: float, *, gone: bool) -> None:
-        """The node that had the call will not answer it."""
+    def _lost(self, attempt: Attempt, text: str, now: float, *, gone: bool, ran: bool) -> None:
+        """The node that had the call will not answer it; `ran`: it may have run there."""
         call = attempt.call
-        error = WorkerLost(f"{text}; the work may have run", may_have_run=True)
-        call.losses += 1
+        call.lost = text
+        call.losses += ran
+        call.may_have_run = call.may_have_run or ran
+        error = lost_error(call)
         if self._ended(attempt, error, now):
             return
         call.current = None
-        again = call.to_handler or (attempt.idempotent and call.losses < LOSSES_MAX)
-        if not again:
+        may_run_again = not ran or (attempt.idempotent and call.losses < LOSSES_MAX)
+        if not (call.to_handler or may_run_again):
             self._resolve(call, attempt, error=error)
             return
         if gone:
             call.refused.append(attempt.node)
-        if not call.to_handler:
+        if ran and not call.to_handler:
             self.workers.balancer.must_retry(call.process, now=now)
         self._place(call, now)
 

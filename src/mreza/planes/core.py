@@ -249,6 +249,10 @@ class NodeCore:
 
     def flush(self, *, now: float) -> None:
         """Seal and emit what this turn produced."""
+        if self._said:
+            # A node must be known to be lost before anything is sent there: who had nothing of a
+            # request when it was lost did not do the work.
+            self._settle(now)
         self.data.flush(now=now)
         self._settle(now)
 

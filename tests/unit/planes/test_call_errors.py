@@ -76,3 +76,18 @@ def test_at_the_deadline_the_caller_hears_what_was_missing(
     error = too_late(call, can_reach=lambda _: reachable)
     assert type(error) is kind
     assert "2.5 s" in str(error)
+
+
+@pytest.mark.parametrize("may_have_run", [True, False])
+def test_a_call_whose_worker_was_lost_before_says_so_and_whether_it_may_have_run(
+    *, may_have_run: bool
+) -> None:
+    call = Call(1, "p", msgspec.Raw(b"\xc0"))
+    call.timeout_s, call.lost, call.may_have_run = 2.5, "node x is lost", may_have_run
+    error = too_late(call, can_reach=lambda _: True)
+    assert isinstance(error, WorkerLost)
+    assert error.may_have_run is may_have_run
+    ran = "may have run" if may_have_run else "did not run"
+    assert str(error) == (
+        f"node x is lost, and nobody else offered process 'p' in 2.5 s; the work {ran}"
+    )

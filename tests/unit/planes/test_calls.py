@@ -20,6 +20,7 @@ from mreza.errors import (
     PayloadError,
     WorkerLost,
 )
+from mreza.ids import NodeId
 from mreza.planes.calls import LOSSES_MAX
 from mreza.planes.effects import (
     RequestsReturned,
@@ -356,10 +357,82 @@ def test_what_became_of_a_lost_workers_calls_is_said_once(bench: Bench) -> None:
     bench.call(node=A)
     bench.call(node=A)
     bench.message(A)
+    bench.sent()
     bench.lost(A)
     assert bench.losses() == [WorkLost(A, "reset", 1, 2)]
     bench.restarted(A)
     assert bench.losses() == [WorkLost(A, "restarted", 1, 0)], "the message"
+
+
+# Losing workers to which nothing was sent.
+
+
+def test_work_of_which_nothing_was_sent_goes_elsewhere_though_it_must_not_run_twice(
+    bench: Bench,
+) -> None:
+    bench.transmits = False
+    bench.call()
+    assert bench.one_sent().destination == A
+    bench.lost(A)
+    again = bench.one_sent()
+    assert (again.destination, again.request.attempt) == (B, 2)
+    bench.answer(again, value="done")
+    assert bench.outcome().error is None
+
+
+def test_what_never_ran_counts_for_no_loss_and_costs_no_retry(bench: Bench) -> None:
+    bench.transmits = False
+    bench.call()
+    for node in (A, B, C):
+        assert bench.one_sent().destination == node
+        bench.plane.peer_restarted(node, same_process=False, now=bench.now)
+    assert bench.sent() != [], f"{LOSSES_MAX} were lost, none has run it"
+    retries = sum(bench.plane.balancer.may_retry("p", now=bench.now) for _ in range(200))
+    assert retries == 100, "ten a second for ten seconds, and none is spent"
+
+
+@pytest.mark.parametrize("node", [None, A])
+def test_unsent_work_that_nobody_else_takes_is_lost_and_did_not_run(
+    bench: Bench, node: NodeId | None
+) -> None:
+    bench.transmits = False
+    bench.offers = {A: ["p"]}
+    bench.call(timeout_s=5, node=node)
+    bench.one_sent()
+    bench.lost(A)
+    assert bench.resolved() == [], "somebody may offer it yet"
+    bench.later(5)
+    error = bench.error()
+    assert isinstance(error, WorkerLost)
+    assert not error.may_have_run
+    assert "is lost (reset)" in str(error)
+    assert "did not run" in str(error)
+
+
+def test_work_refused_by_a_node_that_closes_did_not_run(bench: Bench) -> None:
+    bench.offers = {A: ["p"]}
+    bench.call(timeout_s=5)
+    bench.answer(bench.one_sent(), Status.CLOSING)
+    bench.later(5)
+    error = bench.error()
+    assert isinstance(error, WorkerLost)
+    assert not error.may_have_run
+    assert "is closing" in str(error)
+
+
+def test_work_that_may_have_run_once_is_never_said_not_to_have_run(bench: Bench) -> None:
+    """Sent to a, which was lost; then to b, to which nothing was sent; then nobody is left."""
+    bench.offers = {A: ["p"], B: ["p"]}
+    bench.call(idempotent=True, timeout_s=5)
+    bench.one_sent()
+    bench.transmits = False
+    bench.lost(A)
+    assert bench.one_sent().destination == B
+    bench.lost(B)
+    bench.later(5)
+    error = bench.error()
+    assert isinstance(error, WorkerLost)
+    assert error.may_have_run
 
 
 # Messages with a receipt.
