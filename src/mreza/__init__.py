@@ -58,6 +58,8 @@ if TYPE_CHECKING:
         LinkUp,
         MemberChanged,
         MemberState,
+        Partitioned,
+        PartitionHealed,
         PeerRefused,
         WorkMoved,
     )
@@ -66,7 +68,14 @@ if TYPE_CHECKING:
     from mreza.node.load_balancer import LoadBalancer
     from mreza.node.mapping import MapResult
     from mreza.node.mesh import MeshNetwork
-    from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceHop
+    from mreza.node.views import (
+        CallResult,
+        LinkInfo,
+        MemberInfo,
+        PartitionInfo,
+        RouteInfo,
+        TraceHop,
+    )
     from mreza.processes.handlers import CallContext
     from mreza.qos import Delivery, MessageType, Priority
 
@@ -119,6 +128,8 @@ _HOMES = {
         "LinkUp",
         "MemberChanged",
         "MemberState",
+        "Partitioned",
+        "PartitionHealed",
         "PeerRefused",
         "WorkMoved",
     ),
@@ -127,7 +138,14 @@ _HOMES = {
     "mreza.node.load_balancer": ("LoadBalancer",),
     "mreza.node.mesh": ("MeshNetwork",),
     "mreza.node.mapping": ("MapResult",),
-    "mreza.node.views": ("CallResult", "LinkInfo", "MemberInfo", "RouteInfo", "TraceHop"),
+    "mreza.node.views": (
+        "CallResult",
+        "LinkInfo",
+        "MemberInfo",
+        "PartitionInfo",
+        "RouteInfo",
+        "TraceHop",
+    ),
     "mreza.processes.handlers": ("CallContext",),
     "mreza.qos": ("Delivery", "MessageType", "Priority"),
 }
@@ -184,6 +202,9 @@ __all__ = [
     "OptimizationReport",
     "OutboxFull",
     "Overloaded",
+    "PartitionHealed",
+    "PartitionInfo",
+    "Partitioned",
     "PayloadError",
     "PeerRefused",
     "Priority",

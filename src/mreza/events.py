@@ -45,6 +45,30 @@ class MemberChanged(Event, frozen=True, tag="member_changed"):
     cause: str
 
 
+class Partitioned(Event, frozen=True, tag="partitioned"):
+    """The mesh is in two parts: said once on each node of both sides, not once a member."""
+
+    ours: tuple[NodeId, ...]
+    "Members that this node reaches, itself included."
+    theirs: tuple[NodeId, ...]
+    "Members of the other side, as far as they were known."
+    our_labels: tuple[str, ...]
+    their_labels: tuple[str, ...]
+    since_s: float
+    "How long ago the first of them was lost, seconds."
+
+
+class PartitionHealed(Event, frozen=True, tag="partition_healed"):
+    """The other side of a partition can be reached again."""
+
+    theirs: tuple[NodeId, ...]
+    their_labels: tuple[str, ...]
+    missing: tuple[NodeId, ...]
+    "Those of the other side that have not come back with it: lost on their own."
+    lasted_s: float
+    "Seconds from the first loss to the first return."
+
+
 class LinkUp(Event, frozen=True, tag="link_up"):
     """A link to a peer carries traffic."""
 

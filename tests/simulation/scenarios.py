@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
-from mreza.events import MemberState
+from mreza.events import MemberState, Partitioned, PartitionHealed
 from mreza.sim.lies import claim_link, force_next_hop
 from mreza.sim.node import SimNode
 from mreza.sim.world import World
@@ -73,6 +74,37 @@ def halves_become_one(seed: int) -> None:
         for node in world.nodes.values()
     ]
     assert all(database == databases[0] for database in databases), "databases differ"
+
+
+def a_split_is_named_once(seed: int) -> None:
+    """Every node of both sides names both sides within 3.5 s of noticing, and the merge later."""
+    world = World(seed=seed)
+    left, right = {"a", "b", "c", "d"}, {"e", "f", "g", "h"}
+    world.add(*sorted(left | right))
+    names = sorted(left | right)
+    chain = set(itertools.pairwise(names))
+    for pair in itertools.combinations(names, 2):
+        if pair in chain or world.rng.random() < 0.5:
+            world.link(*pair, delay_s=world.rng.uniform(0.001, 0.02))
+    world.run_until(world.agree, within_s=30)
+    world.partition(left)
+    noticed_s = world.run_until(
+        lambda: all(len(node.view()) == 4 for node in world.nodes.values()), within_s=30
+    )
+    assert noticed_s < 10
+    world.run(seconds=3.5)
+    for node in world.nodes.values():
+        (event,) = [event for event in node.events if isinstance(event, Partitioned)]
+        ours, theirs = (left, right) if node.name in left else (right, left)
+        assert (set(event.our_labels), set(event.their_labels)) == (ours, theirs), node.name
+    world.run(seconds=30)
+    world.repair(left)
+    world.run_until(world.agree, within_s=30)
+    world.run(seconds=4)
+    for node in world.nodes.values():
+        (healed,) = [event for event in node.events if isinstance(event, PartitionHealed)]
+        assert healed.missing == (), node.name
+        assert not node.core.control.partitions, node.name
 
 
 def old_records_come_back(seed: int) -> None:
@@ -193,6 +225,7 @@ SCENARIOS = (
     relay_dies_and_returns,
     lossy_line,
     halves_become_one,
+    a_split_is_named_once,
     old_records_come_back,
     one_sided_claim,
     hops_are_counted,

@@ -131,11 +131,20 @@ def status_rows(status: Json) -> list[list[str]]:
     for key, value in status.items():
         if value is None or value == {}:
             continue
+        if key == "partitions":
+            rows += [["partition", partition_line(partition)] for partition in value]
+            continue
         if isinstance(value, Mapping):
             rows += [[f"{key} {name}", _fact(name, inner)] for name, inner in value.items()]
         else:
             rows.append([key, _plain(value)])
     return rows
+
+
+def partition_line(partition: Json) -> str:
+    """Both sides by name, and for how long."""
+    ours, theirs = (", ".join(partition[key]) for key in ("our_names", "their_names"))
+    return f"for {duration(partition['since_s'])}: here {ours}; out of reach {theirs}"
 
 
 def _fact(name: str, value: Any) -> str:
@@ -145,7 +154,7 @@ def _fact(name: str, value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value)) or NOTHING
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items()) or NOTHING
@@ -157,12 +166,12 @@ def _plain(value: Any) -> str:
 
 
 def event_line(event: Json) -> str:
-    """Time, name, and what else it says."""
+    """Time, name, and what else it says; of many nodes the names, not the ids."""
     at = dt.datetime.fromtimestamp(event["at"], tz=dt.UTC).astimezone()
     facts = " ".join(
         f"{key}={_plain(value)}"
         for key, value in event.items()
-        if key not in {"at", "event"} and value is not None
+        if key not in {"at", "event", "ours", "theirs"} and value is not None
     )
     return one_line(f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {event['event']} {facts}")
 

@@ -2,8 +2,9 @@
 
 ALIVE is reachable. SUSPECT is unreachable, for too short a time to draw conclusions. FAILED is
 unreachable for `suspicion_timeout_s`, or for `gone_timeout_s` where a reachable neighbor saw the
-process gone. LEFT has said so, and stays so until it comes back with a newer epoch. A member heard
-of for the first time is announced when it is reachable or its suspicion ends, not before.
+process gone; the cause says whether it went alone or with a side of the mesh. LEFT has said so, and
+stays so until it comes back with a newer epoch. A member heard of for the first time is announced
+when it is reachable or its suspicion ends, not before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ from mreza.wire.records import Introduction
 
 MEMBERS_MAX = 4096
 "When more are known, those that have failed or left longest are forgotten."
-CAUSES = ("introduced", "joined", "reachable", "returned", "unreachable", "gone", "left")
+CAUSES = (
+    "introduced",
+    "joined",
+    "reachable",
+    "returned",
+    "unreachable",
+    "partition",
+    "gone",
+    "left",
+)
 _DEPARTED = (MemberState.FAILED, MemberState.LEFT)
 
 
@@ -46,6 +56,7 @@ class Roster:
         self._farewells: dict[NodeId, tuple[int, str]] = {}
         self._reachable: Container[NodeId] = ()
         self._gone: Container[NodeId] = ()
+        self._parted: Container[NodeId] = ()
         self._transitions: list[Transition] = []
         self._version = 0
 
@@ -82,10 +93,15 @@ class Roster:
             self._judge(node, now)
 
     def reachability(
-        self, *, reachable: Container[NodeId], gone: Container[NodeId], now: float
+        self,
+        *,
+        reachable: Container[NodeId],
+        gone: Container[NodeId],
+        parted: Container[NodeId] = (),
+        now: float,
     ) -> None:
-        """Routes were computed, or neighbors told of processes that are gone."""
-        self._reachable, self._gone = reachable, gone
+        """Routes were computed, neighbors told of processes that are gone, or the mesh parted."""
+        self._reachable, self._gone, self._parted = reachable, gone, parted
         for node in list(self._members):
             self._judge(node, now)
 
@@ -146,8 +162,12 @@ class Roster:
                 self._become(member, MemberState.SUSPECT, "unreachable", now)
                 return
             del self._unreachable_since[node]
-            cause = "gone" if node in self._gone else "unreachable"
-            self._become(member, MemberState.FAILED, cause, now)
+            self._become(member, MemberState.FAILED, self._why_failed(node), now)
+
+    def _why_failed(self, node: NodeId) -> str:
+        if node in self._gone:
+            return "gone"
+        return "partition" if node in self._parted else "unreachable"
 
     def _fails_at(self, node: NodeId) -> float:
         gone = node in self._gone

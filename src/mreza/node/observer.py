@@ -12,7 +12,7 @@ from mreza.ids import NodeId
 from mreza.membership.member import Member
 from mreza.node.links import Links
 from mreza.node.state import NodeState
-from mreza.node.views import LinkInfo, MemberInfo, RouteInfo
+from mreza.node.views import LinkInfo, MemberInfo, PartitionInfo, RouteInfo
 from mreza.planes.core import NodeCore
 from mreza.processes.handlers import names_of
 
@@ -85,6 +85,19 @@ class Observer:
         ]
         return sorted(infos, key=lambda info: (info.name, info.destination))
 
+    def partitions(self, *, now: float) -> list[PartitionInfo]:
+        """The partitions that last, oldest first."""
+        return [
+            PartitionInfo(
+                ours=parted.ours,
+                our_names=tuple(map(self.label, parted.ours)),
+                theirs=parted.theirs,
+                their_names=tuple(map(self.label, parted.theirs)),
+                since_s=now - parted.since,
+            )
+            for parted in self._core.control.partitions
+        ]
+
     def snapshot(self) -> dict[str, Any]:
         """Counters since start; `dropped` by reason."""
         stats = self._core.data.stats
@@ -130,6 +143,7 @@ class Observer:
             "drained": self._core.service.retired,
             "members": {str(state): states.count(state) for state in MemberState},
             "links": len(self._links.peers),
+            "partitions": [info.to_json() for info in self.partitions(now=now)],
             "health": None,
             "certificate": {
                 "role": certificate.role,

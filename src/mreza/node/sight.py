@@ -11,7 +11,7 @@ from mreza.errors import DeadlineExceeded, NotRunning, UnknownNode
 from mreza.events import Event, MemberState
 from mreza.ids import NodeId
 from mreza.node.running import RunningNode
-from mreza.node.views import LinkInfo, MemberInfo, RouteInfo, TraceHop
+from mreza.node.views import LinkInfo, MemberInfo, PartitionInfo, RouteInfo, TraceHop
 from mreza.wire.envelope import HOP_LIMIT
 
 Node = NodeId | str
@@ -40,6 +40,11 @@ class Sight(abc.ABC):
     @property
     def routes(self) -> list[RouteInfo]:
         return self._node.observer.routes()
+
+    @property
+    def partitions(self) -> list[PartitionInfo]:
+        """The partitions of the mesh that last, as seen from here; empty while it is one."""
+        return self._node.observer.partitions(now=self._node.now)
 
     def snapshot(self) -> dict[str, Any]:
         """Counters of this node since it started; keys are stable."""

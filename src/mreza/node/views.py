@@ -88,6 +88,27 @@ class RouteInfo(msgspec.Struct, frozen=True):
         }
 
 
+class PartitionInfo(msgspec.Struct, frozen=True):
+    """A partition that lasts: this node's side, and the one that cannot be reached."""
+
+    ours: tuple[NodeId, ...]
+    our_names: tuple[str, ...]
+    theirs: tuple[NodeId, ...]
+    "Members of the other side, as far as they were known."
+    their_names: tuple[str, ...]
+    since_s: float
+    "Since the first of them was lost."
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "ours": [str(node) for node in self.ours],
+            "our_names": list(self.our_names),
+            "theirs": [str(node) for node in self.theirs],
+            "their_names": list(self.their_names),
+            "since_s": round(self.since_s, 3),
+        }
+
+
 class TraceHop(msgspec.Struct, frozen=True):
     """One node on a path, as it answered itself."""
 

@@ -6,7 +6,7 @@ a route that vanished becomes a suspicion, and what this node has to say becomes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ from mreza.records.database import Accepted, Database, Equivocation, Older, Refu
 from mreza.records.flooding import Flooding
 from mreza.records.lifetime import ONE_PER_ORIGIN
 from mreza.records.sync import Push, Reconciliation, SendDigest
+from mreza.recovery.partition import Parted
 from mreza.routing.computation import RouteComputation
 from mreza.security.certificates import MemberCertificate
 from mreza.security.identity import verify as verify_signature
@@ -267,6 +268,11 @@ class ControlPlane(MeshView):
 
     # Outputs
 
+    @property
+    def partitions(self) -> Sequence[Parted]:
+        """The partitions of the mesh that last, as this node sees them."""
+        return self._meaning.partitions
+
     def link_costs(self) -> dict[NodeId, int]:
         """The published cost of each of our links."""
         return self._links.costs()
@@ -283,6 +289,7 @@ class ControlPlane(MeshView):
             self._sync.next_deadline(),
             self.computation.next_deadline(),
             self.roster.next_deadline(),
+            self._meaning.next_deadline(),
             self.database.next_deadline(),
         )
 

@@ -5,11 +5,19 @@ Kept apart from how records come in and go out, which is the same for all kinds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from mreza.events import DuplicateIdentityFound, Event, MemberChanged, MemberState
+from mreza.events import (
+    DuplicateIdentityFound,
+    Event,
+    MemberChanged,
+    MemberState,
+    Partitioned,
+    PartitionHealed,
+)
 from mreza.ids import NodeId
+from mreza.membership.member import Member
 from mreza.membership.roster import Roster
 from mreza.planes.effects import (
     AddressesLearned,
@@ -20,6 +28,7 @@ from mreza.planes.effects import (
 )
 from mreza.planes.identity_watch import IdentityWatch
 from mreza.records.database import Database
+from mreza.recovery.partition import Merged, Parted, PartitionWatch
 from mreza.routing.computation import RouteComputation
 from mreza.wire.records import (
     FarewellBody,
@@ -60,6 +69,9 @@ class Meaning:
         self._stale = False
         "Members must be judged again."
         self.introductions: dict[NodeId, Introduction] = {}
+        self._partition_watch = PartitionWatch(
+            neighbors=computation.graph.neighbors, ours=self._reachable
+        )
 
     # Inputs
 
@@ -96,8 +108,7 @@ class Meaning:
             self._stale = True
         if self._stale:
             self._stale = False
-            routes = self._computation.router.routes
-            self._roster.reachability(reachable=routes, gone=self._gone(), now=now)
+            self._judge_members(now)
         for transition in self._roster.drain():
             member = transition.member
             if member.id == self._me:
@@ -114,12 +125,77 @@ class Meaning:
             )
             if member.state in (MemberState.FAILED, MemberState.LEFT):
                 self._effect(NodeLost(member.id, member.cause))
+            self._watch_parts(member, now)
+        self._partition_watch.advance(now=now)
+        for news in self._partition_watch.drain():
+            self._tell_partition(news, now=now, wall=wall)
         return routes_changed
 
     def announce(self, event: Event) -> None:
         self._effect(Announce(event))
 
+    # Outputs
+
+    @property
+    def partitions(self) -> Sequence[Parted]:
+        """The partitions that last, oldest first."""
+        return self._partition_watch.partitions
+
+    def next_deadline(self) -> float | None:
+        """When `settle` must be called at the latest, whatever happens."""
+        return self._partition_watch.next_deadline()
+
     # Rules
+
+    def _judge_members(self, now: float) -> None:
+        parted = {node: None for partition in self.partitions for node in partition.theirs}
+        self._roster.reachability(
+            reachable=self._computation.router.routes, gone=self._gone(), parted=parted, now=now
+        )
+
+    def _reachable(self) -> list[NodeId]:
+        return [self._me, *self._computation.router.routes]
+
+    def _watch_parts(self, member: Member, now: float) -> None:
+        match member.state:
+            case MemberState.SUSPECT:
+                self._partition_watch.lost(member.id, now=now)
+            case MemberState.ALIVE:
+                self._partition_watch.found(member.id, now=now)
+            case MemberState.LEFT:
+                self._partition_watch.departed(member.id)
+            case MemberState.FAILED if member.cause == GONE:
+                self._partition_watch.departed(member.id)
+
+    def _tell_partition(self, news: Parted | Merged, *, now: float, wall: float) -> None:
+        match news:
+            case Parted(ours, theirs, since):
+                # Who fails from now on fails for this.
+                self._judge_members(now)
+                self.announce(
+                    Partitioned(
+                        at=wall,
+                        ours=ours,
+                        theirs=theirs,
+                        our_labels=self._labels(ours),
+                        their_labels=self._labels(theirs),
+                        since_s=now - since,
+                    )
+                )
+            case Merged(parted, missing, at):
+                self.announce(
+                    PartitionHealed(
+                        at=wall,
+                        theirs=parted.theirs,
+                        their_labels=self._labels(parted.theirs),
+                        missing=missing,
+                        lasted_s=at - parted.since,
+                    )
+                )
+
+    def _labels(self, nodes: Iterable[NodeId]) -> tuple[str, ...]:
+        members = self._roster.members
+        return tuple(members[node].label if node in members else node.short for node in nodes)
 
     def _introduced(
         self, record: Record, introduction: Introduction, now: float, wall: float

@@ -21,7 +21,7 @@ from mreza.cli.tables import (
     status_rows,
     trace_rows,
 )
-from mreza.events import to_json
+from mreza.events import Partitioned, to_json
 from tests.support.fake_node import ME, PEER, FakeNode, link_up
 
 
@@ -127,6 +127,34 @@ def test_the_status_is_one_fact_a_row_without_what_is_not_known() -> None:
         ["counters", "a 1"],
         ["peers", "-"],
     ]
+
+
+def test_a_partition_is_a_line_with_both_sides_by_name() -> None:
+    partition = {
+        "ours": ["x"],
+        "our_names": ["a", "b"],
+        "theirs": ["y"],
+        "their_names": ["c", "d"],
+        "since_s": 75.0,
+    }
+    assert status_rows({"partitions": [partition]}) == [
+        ["partition", "for 1 min 15 s: here a, b; out of reach c, d"]
+    ]
+    assert status_rows({"partitions": []}) == []
+
+
+def test_an_event_of_two_sides_shows_names_and_no_ids() -> None:
+    event = Partitioned(
+        at=0.0,
+        ours=(PEER,),
+        theirs=(PEER, PEER),
+        our_labels=("a",),
+        their_labels=("b", "c"),
+        since_s=3.0,
+    )
+    line = event_line(to_json(event))
+    assert "our_labels=a their_labels=b, c" in line
+    assert str(PEER) not in line
 
 
 def test_an_event_is_one_line() -> None:

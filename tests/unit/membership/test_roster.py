@@ -179,3 +179,13 @@ def test_details_follow_the_newest_introduction(roster: Roster) -> None:
     member = roster.members[X.node_id]
     assert (member.name, member.offers, member.epoch, member.since) == ("new", ("parse",), 2, 0.0)
     assert roster.version > before
+
+
+def test_who_went_with_a_side_of_the_mesh_failed_by_the_partition(roster: Roster) -> None:
+    meet(roster, X)
+    meet(roster, Y)
+    reach(roster, X, Y, now=0.0)
+    roster.reachability(reachable=[], gone=[Y.node_id], parted=[X.node_id, Y.node_id], now=1.0)
+    roster.drain()
+    roster.advance(now=60.0)
+    assert changes(roster) == [(SUSPECT, FAILED, "partition"), (SUSPECT, FAILED, "gone")]

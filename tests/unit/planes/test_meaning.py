@@ -7,7 +7,7 @@ import pytest
 from mreza.config.membership import MembershipConfig
 from mreza.config.records import RecordsConfig
 from mreza.config.routing import RoutingConfig
-from mreza.events import MemberState
+from mreza.events import MemberState, Partitioned, PartitionHealed
 from mreza.ids import make_epoch
 from mreza.membership.roster import Roster
 from mreza.planes.effects import AddressesLearned, Announce, NodeLost, PeerRestarted, RoutesChanged
@@ -168,3 +168,30 @@ def test_links_that_come_before_their_introduction_stay(reader: Reader) -> None:
     reader.meet(X, instance=2, boot=2)
     reader.settle()
     assert X.node_id in reader.computation.router.routes
+
+
+def test_members_that_went_with_each_other_are_a_partition_and_not_so_many_failures(
+    reader: Reader,
+) -> None:
+    reader.meet(X)
+    reader.meet(Y)
+    reader.links(ME, X)
+    reader.links(X, ME, Y)
+    reader.links(Y, X)
+    reader.settle(0.0)
+    reader.links(ME)
+    reader.settle(20.0)
+    assert reader.meaning.next_deadline() == 23.0
+    (announced,) = reader.settle(23.0)
+    event = announced.event
+    assert isinstance(event, Partitioned)
+    assert event.ours == (ME.node_id,)
+    assert set(event.theirs) == {X.node_id, Y.node_id}
+    assert event.since_s == 3.0
+    failed = [effect.event for effect in reader.settle(60.0) if isinstance(effect, Announce)]
+    assert [(event.new, event.cause) for event in failed] == [(MemberState.FAILED, "partition")] * 2
+    reader.links(ME, X)
+    events = [effect.event for effect in reader.settle(90.0) if isinstance(effect, Announce)]
+    (healed,) = [event for event in events if isinstance(event, PartitionHealed)]
+    assert (healed.missing, healed.lasted_s) == ((), 70.0)
+    assert reader.meaning.partitions == ()

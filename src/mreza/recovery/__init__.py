@@ -1,0 +1,1 @@
+"""After a loss: what happened to the mesh, and how it becomes one again."""
