@@ -87,6 +87,7 @@ def a_split_is_named_once(seed: int) -> None:
         if pair in chain or world.rng.random() < 0.5:
             world.link(*pair, delay_s=world.rng.uniform(0.001, 0.02))
     world.run_until(world.agree, within_s=30)
+    world.run(seconds=15)  # what a mesh says while it forms may not have arrived everywhere
     world.partition(left)
     noticed_s = world.run_until(
         lambda: all(len(node.view()) == 4 for node in world.nodes.values()), within_s=30

@@ -324,8 +324,8 @@ def scenario_page() -> str:
         "What must hold. `checks` chooses some of these; without it all are made. A failure begins "
         "with the name of its check."
     )
-    rows = ((f"`{name}`", summary(checker)) for name, checker in CHECKERS.items())
-    parts.append(f"## checks\n\n{said}\n\n" + "\n".join(_table(("check", "what holds"), rows)))
+    checks = [(f"`{name}`", summary(checker)) for name, checker in CHECKERS.items()]
+    parts.append(f"## checks\n\n{said}\n\n" + "\n".join(_table(("check", "what holds"), checks)))
     return _page("Scenario files", *parts)
 
 

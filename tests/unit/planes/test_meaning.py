@@ -7,7 +7,7 @@ import pytest
 from mreza.config.membership import MembershipConfig
 from mreza.config.records import RecordsConfig
 from mreza.config.routing import RoutingConfig
-from mreza.events import MemberState, Partitioned, PartitionHealed
+from mreza.events import MemberChanged, MemberState, Partitioned, PartitionHealed
 from mreza.ids import make_epoch
 from mreza.membership.roster import Roster
 from mreza.planes.effects import AddressesLearned, Announce, NodeLost, PeerRestarted, RoutesChanged
@@ -182,13 +182,15 @@ def test_members_that_went_with_each_other_are_a_partition_and_not_so_many_failu
     reader.links(ME)
     reader.settle(20.0)
     assert reader.meaning.next_deadline() == 23.0
-    (announced,) = reader.settle(23.0)
-    event = announced.event
+    (announcement,) = reader.settle(23.0)
+    event = announcement.event
     assert isinstance(event, Partitioned)
     assert event.ours == (ME.node_id,)
     assert set(event.theirs) == {X.node_id, Y.node_id}
     assert event.since_s == 3.0
-    failed = [effect.event for effect in reader.settle(60.0) if isinstance(effect, Announce)]
+    announced = [effect.event for effect in reader.settle(60.0) if isinstance(effect, Announce)]
+    failed = [event for event in announced if isinstance(event, MemberChanged)]
+    assert len(announced) == len(failed)
     assert [(event.new, event.cause) for event in failed] == [(MemberState.FAILED, "partition")] * 2
     reader.links(ME, X)
     events = [effect.event for effect in reader.settle(90.0) if isinstance(effect, Announce)]

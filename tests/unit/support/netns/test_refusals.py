@@ -24,7 +24,7 @@ def fields(frame: bytes) -> tuple[int, int, int, int, int]:
 
 
 def folds_to_ones(data: bytes) -> bool:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total == 0xFFFF
