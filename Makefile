@@ -1,7 +1,7 @@
 # Everything a developer does. Needs Python 3.11 or newer and make; the rest is installed into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check coverage bench bench-peers stress sim docs reference lock clean format
+.PHONY: help venv demo test check coverage bench bench-peers faults stress sim docs reference lock clean format
 
 # The first interpreter that is new enough; or say which: make PYTHON=/path/to/python3.12 test
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -66,6 +66,10 @@ sim: .venv/.test ## The simulated worlds with many seeds
 
 bench: .venv/.runtime ## Measure, with ratios to raw TLS of the same run
 	$(PY) -m benchmarks $(BENCH_FLAGS)
+
+# Linux with root and `ip`; takes half an hour. FAULTS_FLAGS='--only silent killed-8' measures a part.
+faults: .venv/.test ## Measure how fast real nodes in network namespaces notice what breaks, and heal
+	$(PY) -m benchmarks.faults $(FAULTS_FLAGS)
 
 # An environment of its own: the libraries bring forty packages that mreza has nothing to do with.
 BENCH_PY := $(subst .venv,.venv-bench,$(PY))

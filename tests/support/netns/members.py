@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mreza.node.control_protocol import Call, Leave, Trace
+from mreza.node.control_protocol import Call, Leave, Routes, Trace
 from tests.support.eventually import GENEROUS_S, eventually
 from tests.support.netns.hosts import Host
 from tests.support.netns.probes import EVENTS
@@ -78,6 +78,11 @@ class Member:
         hops = self.process.ask(Trace(node=to))["path"]
         return [self.name, *(hop["name"] for hop in hops)]
 
+    def routes(self) -> list[dict[str, Any]]:
+        """The JSON of `mreza routes`."""
+        found: list[dict[str, Any]] = self.process.ask(Routes())
+        return found
+
     def leave(self) -> None:
         self.process.ask(Leave(reason="test"))
 
@@ -116,26 +121,21 @@ class Flow:
     def __init__(self, source: Member, target: Member, *, every_s: float = PROBE_EVERY_S) -> None:
         self.source, self.target, self.every_s = source, target, every_s
         source.ask("probe", {"to": target.name, "every_s": every_s})
-        eventually(self.came, "probes flow")
-
-    def came(self) -> list[tuple[int, float, float]]:
-        """Number, when sent, when received, in the order of arrival."""
-        found: list[tuple[int, float, float]] = self.target.ask("came", self.source.process.node_id)
-        return found
+        self.again(0.0)
 
     def again(self, since: float, *, timeout_s: float = SETTLE_S) -> float:
-        """Seconds from `since` until a probe sent after it arrived."""
+        """Seconds without probes, up to the first one sent after `since` that arrived.
 
-        def first() -> float | None:
-            return next((received for _, sent, received in self.came() if sent > since), None)
-
-        at = eventually(first, f"probes flow to {self.target.name}", timeout_s=timeout_s)
-        assert at is not None
-        return at - since
+        Counted at the receiver: what was on its way past the fault still arrived after it.
+        """
+        order = {"source": self.source.process.node_id, "since": since}
+        before, at = self.target.ask("flows", order, timeout_s=timeout_s)
+        return float(at - before)
 
     def longest_gap_s(self, *, since: float = 0.0, until: float = float("inf")) -> float:
         """The longest time in which no probe arrived."""
-        times = [at for _, _, at in self.came() if since <= at <= until]
+        order = {"source": self.source.process.node_id, "since": since}
+        times = [at for _, at in self.target.ask("came", order) if at <= until]
         return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
 
     def stop(self) -> list[float]:

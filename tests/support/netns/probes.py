@@ -36,7 +36,8 @@ class App:
         self._events = (Path(os.environ[OUTPUT]) / EVENTS).open("a", buffering=1)
         self._probes: Probes | None = None
         self._load: Load | None = None
-        self._came: list[tuple[str, int, float, float]] = []
+        self._came: list[tuple[str, float, float]] = []
+        self._news = asyncio.Event()
         self._handled: Counter[tuple[str, int]] = Counter()
         self._numbered = 0
         loop = asyncio.get_running_loop()
@@ -48,6 +49,7 @@ class App:
             "probe",
             "probe_stop",
             "came",
+            "flows",
             "load",
             "load_stop",
             "handled",
@@ -68,9 +70,31 @@ class App:
         assert self._probes is not None
         return await self._probes.stop()
 
-    async def came(self, source: str) -> list[tuple[int, float, float]]:
-        """Probes of that node: number, when sent, when received."""
-        return [tuple_[1:] for tuple_ in self._came if tuple_[0] == source]
+    async def came(self, order: dict[str, Any]) -> list[tuple[float, float]]:
+        """Probes of `source` that arrived from `since` on: when sent, when received."""
+        return [
+            (sent, received)
+            for source, sent, received in self._came
+            if source == order["source"] and received >= order["since"]
+        ]
+
+    async def flows(self, order: dict[str, Any]) -> tuple[float, float]:
+        """Wait for the first probe of `source` sent after `since`: when, and when one came before.
+
+        One question and no polling: what is measured is not disturbed.
+        """
+        before = order["since"]
+        at = 0
+        while True:
+            while at < len(self._came):
+                source, sent, received = self._came[at]
+                at += 1
+                if source == order["source"]:
+                    if sent > order["since"]:
+                        return before, received
+                    before = received
+            self._news.clear()
+            await self._news.wait()
 
     async def load(self, order: dict[str, Any]) -> None:
         """Send `per_s` messages a second to `to` and wait for their receipts."""
@@ -109,7 +133,8 @@ class App:
     def _on_message(self, message: ReceivedMessage[Any]) -> None:
         kind, number, sent = message.payload
         if kind == "probe":
-            self._came.append((str(message.source), number, sent, time.monotonic()))
+            self._came.append((str(message.source), sent, time.monotonic()))
+            self._news.set()
         else:
             self._handled[str(message.source), number] += 1
 

@@ -27,7 +27,7 @@ def folds_to_ones(data: bytes) -> bool:
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return total == 0xFFFF
+    return bool(total == 0xFFFF)
 
 
 def test_a_segment_is_answered_by_the_reset_that_its_sender_waits_for() -> None:

@@ -1,0 +1,1 @@
+"""How fast real nodes notice what breaks, and heal: `python -m benchmarks.faults`."""
