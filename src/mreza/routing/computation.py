@@ -68,9 +68,11 @@ class RouteComputation:
     def _is_urgent(self, change: EdgeChange) -> bool:
         """Without computing, a route is certainly dead or certainly missing."""
         if change.new is None:
-            # Our own link, or the last edge of a node: whatever led over it leads nowhere.
+            # Our own link, an edge of our paths, or the last one of a node: whatever led over it
+            # leads nowhere.
             ours = self._me in (change.a, change.b)
-            return ours or not all(self.graph.neighbors(end) for end in (change.a, change.b))
+            used = self.router.leads_over(change.a, change.b)
+            return ours or used or not all(map(self.graph.neighbors, (change.a, change.b)))
         if change.old is None:
             return self._reached(change.a) != self._reached(change.b)
         return False

@@ -88,6 +88,10 @@ class Router:
         """This node, all relays, the destination; empty if there is no path."""
         return self._paths.path_to(destination)
 
+    def leads_over(self, one: NodeId, other: NodeId) -> bool:
+        """Whether any route uses the edge between these two."""
+        return self._paths.leads_over(one, other)
+
     def decide(self, envelope: Envelope, came_from: NodeId | None) -> Decision:
         """What becomes of an envelope from a link, or of our own (`came_from` None)."""
         if len(envelope.destinations) != 1:

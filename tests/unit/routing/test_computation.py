@@ -68,6 +68,23 @@ def test_certain_changes_do_not_wait_out_a_storm(
     assert routes.computed == 2
 
 
+def test_an_edge_of_our_paths_does_not_wait_out_a_storm_and_another_does(
+    routes: RouteComputation,
+) -> None:
+    both = [(ME, A), (A, D), (ME, C), (C, D)]
+    say(routes, *both)
+    routes.settle(now=0.0)
+    _, used, _ = routes.router.path_to(D)
+    spare = A if used == C else C
+    say(routes, *(edge for edge in both if edge != (spare, D)))
+    assert not routes.settle(now=2.0)
+    say(routes, *both)
+    routes.settle(now=20.0)
+    say(routes, *(edge for edge in both if edge != (used, D)))
+    assert routes.settle(now=22.0)
+    assert routes.router.path_to(D) == (ME, spare, D)
+
+
 def test_a_cheaper_edge_is_never_urgent(routes: RouteComputation) -> None:
     say(routes, (ME, A), (A, B), (ME, B))
     routes.settle(now=0.0)
