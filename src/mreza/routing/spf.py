@@ -45,7 +45,6 @@ class ShortestPaths:
             path.append(self._before[path[-1]])
         return tuple(reversed(path))
 
-
     def leads_over(self, one: NodeId, other: NodeId) -> bool:
         """Whether any of the routes uses the edge between these two."""
         return self._before.get(one) == other or self._before.get(other) == one
