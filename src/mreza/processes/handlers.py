@@ -14,6 +14,7 @@ import msgspec
 from mreza.config.base import nearest
 from mreza.errors import ConfigError, PayloadError
 from mreza.ids import MessageId, NodeId
+from mreza.processes.payload_types import decoder_of
 from mreza.wire.packet import REQUEST_TARGET_MAX
 from mreza.wire.records import OFFERS_MAX
 
@@ -103,12 +104,7 @@ class ProcessSpec:
         if executor == "process":
             _check_importable(self.name, self.handler)
         payload_type, wants_context = _signature(self.name, self.handler)
-        try:
-            decoder = msgspec.msgpack.Decoder(payload_type, dec_hook=_no_other_types)
-        except TypeError as error:
-            raise ConfigError(
-                f"process {self.name!r}: payloads cannot be {payload_type!r}: {error}"
-            ) from error
+        decoder = decoder_of(payload_type, what=f"process {self.name!r}")
         for key, value in {
             "is_async": is_async,
             "executor": executor,
@@ -328,9 +324,3 @@ def _evaluated(name: str, handler: Callable[..., Any], annotation: Any) -> Any:
             f"process {name!r}: cannot read the payload's annotation {annotation!r}: {error}; "
             "it must name something in the handler's module"
         ) from error
-
-
-def _no_other_types(kind: type, value: Any) -> Any:
-    if kind is NodeId and isinstance(value, bytes):
-        return NodeId(value)
-    raise TypeError(f"cannot make a {kind.__name__} of {type(value).__name__}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -34,7 +36,7 @@ class Mesh:
         )
 
     def does(self, name: str, *, idempotent: bool = False) -> None:
-        async def handler(payload: object) -> object:
+        async def handler(payload: Any) -> Any:
             raise NotImplementedError(payload)
 
         self.registry.register(ProcessSpec(name, handler, idempotent=idempotent))
