@@ -12,6 +12,9 @@ from typing import Any
 class MeshError(Exception):
     """Whatever goes wrong in the mesh."""
 
+    call_id: int = 0
+    "Of a call that failed: `mesh.load_balancer.why(call_id)` says whom it was given to, and why."
+
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is pickled as its class and `args`, which leaves out what must be a keyword.
         return _rebuild, (type(self), self.args, self.__dict__)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mreza import ConfigError, MeshNetwork, Strategy
+from mreza import ConfigError, MeshNetwork, RemoteError, Strategy
+from mreza.processes.handlers import CallContext
 from tests.support.eventually import eventually_async
-from tests.support.meshes import running
+from tests.support.meshes import offers, running
 from tests.support.processes import Processes, mreza
 
 
@@ -37,6 +38,37 @@ async def test_a_map_uses_all_workers_and_gives_every_result_once(
         assert [result.result for result in results] == [number * number for number in range(200)]
         assert {result.node for result in results} == {b.node_id, c.node_id}
         assert done_by == {"b": 100, "c": 100}
+
+
+async def test_a_map_tells_how_far_each_item_is_and_why_it_went_where() -> None:
+    async with running("a", "b") as (a, b):
+
+        @b.process("steps")
+        async def steps(count: int, context: CallContext) -> int:
+            for step in range(count):
+                context.progress(f"step {step}")
+                await asyncio.sleep(0.06)  # more often than it is sent would be skipped
+            if count == 3:
+                raise ValueError("three")
+            return count
+
+        await offers(a, "b", "steps")
+        told: dict[int, list[str]] = {}
+        mapped = a.map(
+            "steps", [1, 2, 3], on_item_progress=lambda i, v: told.setdefault(i, []).append(v)
+        )
+        results = {result.index: result async for result in mapped}
+        assert {index: values[-1] for index, values in told.items()} == {
+            0: "step 0",
+            1: "step 1",
+            2: "step 2",
+        }
+        failed = results[2].error
+        assert isinstance(failed, RemoteError)
+        ids = [results[0].call_id, results[1].call_id, failed.call_id]
+        assert len(set(ids)) == 3
+        for call_id in ids:
+            assert f"work for 'steps' went to {b.node_id.short}" in a.load_balancer.why(call_id)
 
 
 def test_the_command_maps_files(processes: Processes, tmp_path: Path) -> None:

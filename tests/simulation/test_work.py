@@ -190,6 +190,27 @@ def test_work_waits_out_a_partition_that_is_shorter_than_suspicion() -> None:
     assert len(b.served) == 6
 
 
+def test_a_suspect_gets_no_new_work_and_gets_it_again_when_it_is_back() -> None:
+    world, a, (b, c) = farm("b", "c", handler_s=0.05)
+
+    def done_by(count: int) -> Counter[str]:
+        before = {node.name: len(node.served) for node in (b, c)}
+        calls = [a.call("work", number, timeout_s=60) for number in range(count)]
+        world.run(seconds=2)
+        assert results(a, calls) == list(range(count))
+        return Counter({node.name: len(node.served) - before[node.name] for node in (b, c)})
+
+    assert done_by(10) == {"b": 5, "c": 5}
+    balancer = a.core.service.balancer
+    with world.partitioned(["b"]):
+        world.run(seconds=6)
+        assert "gets no work: suspect (unreachable)" in balancer.why(b.id)
+        assert done_by(10) == {"b": 0, "c": 10}
+    world.run_until(lambda: len(offering(a)) == 2, within_s=30)
+    assert "gets work in its turn" in balancer.why(b.id)
+    assert done_by(10) == {"b": 5, "c": 5}
+
+
 def test_a_worker_that_is_frozen_is_lost_and_its_idempotent_work_moves() -> None:
     world, a, (b, c) = farm("b", "c")
     calls = [a.call("work", number, timeout_s=60) for number in range(8)]

@@ -85,7 +85,9 @@ class Balancer:
 
     def trust(self, node: NodeKey) -> None:
         """The doubt was unfounded, or is over."""
-        self._host(node).doubt = ""
+        host = self._hosts.get(node)
+        if host is not None:
+            host.doubt = ""
 
     def acquire(
         self,

@@ -117,7 +117,7 @@ async def _map(
 
     clients: list[Client] = []
 
-    async def ask(path: Path) -> CallResult:
+    async def ask(_: int, path: Path) -> CallResult:
         client = clients.pop()
         try:
             content = read_payload(f"@{path}", raw=raw)

@@ -27,7 +27,8 @@ IN_FLIGHT = 64
 WAITS_MAX = 100
 "How often one item waits for overloaded workers before the answer is taken for final."
 
-Ask = Callable[[Any], Awaitable[CallResult]]
+Ask = Callable[[int, Any], Awaitable[CallResult]]
+"Takes an item's place and its payload."
 
 
 class MapResult(msgspec.Struct, frozen=True):
@@ -40,6 +41,8 @@ class MapResult(msgspec.Struct, frozen=True):
     error: Exception | None = None
     node: NodeId | None = None
     attempts: int = 0
+    call_id: int = 0
+    "`mesh.load_balancer.why(call_id)` says how it came to its node; of an error: `error.call_id`."
 
     @property
     def result(self) -> Any:
@@ -114,7 +117,7 @@ class Mapping:
     async def _one(self, index: int, payload: Any) -> MapResult:
         for _ in range(WAITS_MAX):
             try:
-                call = await self._ask(payload)
+                call = await self._ask(index, payload)
             except Overloaded as error:
                 overloaded = error
                 await asyncio.sleep(error.retry_after_s)
@@ -122,7 +125,12 @@ class Mapping:
                 return MapResult(index, payload, error=error)
             else:
                 return MapResult(
-                    index, payload, value=call.result, node=call.node, attempts=call.attempts
+                    index,
+                    payload,
+                    value=call.result,
+                    node=call.node,
+                    attempts=call.attempts,
+                    call_id=call.call_id,
                 )
         return MapResult(index, payload, error=overloaded)
 

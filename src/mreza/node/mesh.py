@@ -9,6 +9,7 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -351,6 +352,7 @@ class MeshNetwork(Sight):
         in_flight: int = IN_FLIGHT,
         ordered: bool = False,
         on_progress: Callable[[int], None] | None = None,
+        on_item_progress: Callable[[int, Any], None] | None = None,
         timeout_s: float | None = None,
         priority: Priority = Priority.NORMAL,
         result_type: Any = Any,
@@ -358,13 +360,19 @@ class MeshNetwork(Sight):
         """Call a process once for each payload, at most `in_flight` at a time.
 
         Results come as they finish, or in order; an item's error is in its `MapResult` and does
-        not end the others. `on_progress` is told how many are done. Leaving the loop cancels what
-        is in flight.
+        not end the others. `on_progress` is told how many are done; `on_item_progress` the place of
+        an item and what its handler gave `context.progress`. Leaving the loop cancels what is in
+        flight.
         """
 
-        async def ask(payload: Any) -> CallResult:
+        async def ask(index: int, payload: Any) -> CallResult:
             return await self.call_detailed(
-                name, payload, timeout_s=timeout_s, priority=priority, result_type=result_type
+                name,
+                payload,
+                timeout_s=timeout_s,
+                priority=priority,
+                on_progress=None if on_item_progress is None else partial(on_item_progress, index),
+                result_type=result_type,
             )
 
         if in_flight < 1:

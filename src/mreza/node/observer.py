@@ -115,6 +115,7 @@ class Observer:
             "accepts_refused": dict(self._links.accepts_refused),
             "outbox_bytes": self._core.data.waiting(),
             **self._core.service.stats,
+            "balancer": dict(self._core.service.balancer.stats),
             "records": len(self._core.control.database),
             "links": {
                 str(peer): {

@@ -41,7 +41,10 @@ class Outcome:
 
     def call_result(self, kind: Any = Any) -> CallResult:
         """The result, decoded as `kind`."""
-        return CallResult(self._result(kind), self._node, self._latency_s, self._resolve.attempts)
+        resolve = self._resolve
+        return CallResult(
+            self._result(kind), self._node, self._latency_s, resolve.attempts, resolve.call_id
+        )
 
     def receipt(self) -> Receipt:
         """The receipt of `send_message`."""
@@ -84,12 +87,14 @@ class Waiting:
         finally:
             self._futures.pop(call_id, None)
             self._listeners.pop(call_id, None)
-        if resolve.error is not None:
-            raise resolve.error
+        error = resolve.error
         if resolve.failure is not None:
-            raise remote_error(
-                resolve.failure, node="" if resolve.node is None else resolve.node.short
-            )
+            node = "" if resolve.node is None else resolve.node.short
+            error = remote_error(resolve.failure, node=node)
+        if error is not None:
+            if isinstance(error, MeshError):
+                error.call_id = call_id
+            raise error
         return Outcome(self._me, resolve, self._clock.monotonic() - started)
 
     def resolve(self, effect: Resolve) -> None:

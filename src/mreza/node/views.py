@@ -129,3 +129,5 @@ class CallResult(msgspec.Struct, frozen=True):
     node: NodeId
     latency_s: float
     attempts: int
+    call_id: int = 0
+    "`mesh.load_balancer.why(call_id)` says how it came to this node."

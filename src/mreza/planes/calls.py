@@ -172,7 +172,7 @@ class Calls:
         """A member failed or left. A message for it waits: the node may come back and answer."""
         work = [attempt for attempt in self._attempts.at(node) if not attempt.call.to_handler]
         self._lose(node, work, cause, now, gone=True)
-        self.workers.balancer.remove(node)
+        self.workers.lost(node)
 
     def restarted(self, node: NodeId, *, now: float) -> None:
         """A node has lost its memory, and with it what it was asked."""

@@ -27,6 +27,7 @@ from mreza.planes.effects import (
     InboundControl,
     InboundRequests,
     InboundResponses,
+    NodeDoubted,
     NodeLost,
     Offence,
     PeerRestarted,
@@ -84,6 +85,7 @@ class NodeCore:
             RequestsReturned: self._requests_returned,
             RoutesChanged: self._routes_changed,
             PeerRestarted: self._peer_restarted,
+            NodeDoubted: self._node_doubted,
             NodeLost: self._node_lost,
             WorkLost: self._work_lost,
             Offence: self._offence,
@@ -347,6 +349,9 @@ class NodeCore:
         node, same_process = effect.node, effect.same_process
         self.data.peer_restarted(node, same_process=same_process, now=now)
         self.service.peer_restarted(node, same_process=same_process, now=now)
+
+    def _node_doubted(self, effect: NodeDoubted, _: float) -> None:
+        self.service.node_doubted(effect.node, effect.reason)
 
     def _node_lost(self, effect: NodeLost, now: float) -> None:
         self.data.node_lost(effect.node, now=now)

@@ -70,6 +70,14 @@ class PeerRestarted(msgspec.Struct, frozen=True):
     same_process: bool
 
 
+class NodeDoubted(msgspec.Struct, frozen=True):
+    """A member cannot be reached, or can be again: give it no new work, or give it work again."""
+
+    node: NodeId
+    reason: str
+    "Empty: the doubt is over."
+
+
 class NodeLost(msgspec.Struct, frozen=True):
     """A member became FAILED, LEFT or REVOKED: whoever waits for it should not."""
 

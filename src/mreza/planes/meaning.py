@@ -22,6 +22,7 @@ from mreza.membership.roster import Roster
 from mreza.planes.effects import (
     AddressesLearned,
     Announce,
+    NodeDoubted,
     NodeLost,
     PeerRestarted,
     RoutesChanged,
@@ -123,6 +124,10 @@ class Meaning:
                     cause=member.cause,
                 )
             )
+            if member.state is MemberState.SUSPECT:
+                self._effect(NodeDoubted(member.id, f"suspect ({member.cause})"))
+            elif transition.old is MemberState.SUSPECT:
+                self._effect(NodeDoubted(member.id, ""))
             if member.state in (MemberState.FAILED, MemberState.LEFT):
                 self._effect(NodeLost(member.id, member.cause))
             self._watch_parts(member, now)

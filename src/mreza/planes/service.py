@@ -215,6 +215,10 @@ class ServicePlane:
 
     # Inputs: what happens in the mesh.
 
+    def node_doubted(self, node: NodeId, reason: str) -> None:
+        """A member cannot be reached, for this reason; or it can be again, if that is empty."""
+        self._calls.workers.doubt(node, reason)
+
     def node_lost(self, node: NodeId, *, cause: str, now: float) -> None:
         """A member failed, left or was revoked."""
         self._work.forget(node)

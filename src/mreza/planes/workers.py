@@ -36,7 +36,19 @@ class Workers:
         self._path_to = path_to
         self._registry = registry
         self._inbox_requests = inbox_requests
-        self.balancer = balancer
+        self._balancer = balancer
+        self._doubted: dict[NodeId, str] = {}
+
+    @property
+    def balancer(self) -> Balancer:
+        """Who picks; may be replaced, work in flight stays with the one before."""
+        return self._balancer
+
+    @balancer.setter
+    def balancer(self, balancer: Balancer) -> None:
+        self._balancer = balancer
+        for node, reason in self._doubted.items():
+            balancer.doubt(node, reason)
 
     # Inputs.
 
@@ -53,6 +65,20 @@ class Workers:
                 room=load.capacity + self._inbox_requests,
             )
             self.balancer.update(figures, now=now)
+
+    def doubt(self, node: NodeId, reason: str) -> None:
+        """It cannot be reached now, for this reason; or it can be again, if that is empty."""
+        if reason:
+            self._doubted[node] = reason
+            self._balancer.doubt(node, reason)
+        else:
+            self._doubted.pop(node, None)
+            self._balancer.trust(node)
+
+    def lost(self, node: NodeId) -> None:
+        """It is not expected back soon."""
+        self._doubted.pop(node, None)
+        self._balancer.remove(node)
 
     # Outputs.
 

@@ -151,6 +151,12 @@ def test_why_explains_each_case() -> None:
     assert "because all are above 80%" in balancer.why("a")
 
 
+def test_who_was_never_doubted_is_not_met_by_being_trusted() -> None:
+    balancer = fed(NodeLoad("a"))
+    balancer.trust("stranger")
+    assert "has not heard of it" in balancer.why("stranger")
+
+
 def test_alone_and_without_nodes_the_report_says_how_to_attach() -> None:
     report = Balancer().optimize()
     assert report.attached is False

@@ -48,7 +48,13 @@ def mapping(
     ordered: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Mapping:
-    return Mapping(ask, payloads, in_flight=in_flight, ordered=ordered, on_progress=on_progress)
+    return Mapping(
+        lambda _, payload: ask(payload),
+        payloads,
+        in_flight=in_flight,
+        ordered=ordered,
+        on_progress=on_progress,
+    )
 
 
 async def at_once(payload: Any) -> CallResult:

@@ -73,6 +73,7 @@ async def test_counters_and_status_have_stable_keys() -> None:
             "links",
         } <= snapshot.keys()
         assert snapshot["received_envelopes"] > 0
+        assert snapshot["balancer"] == {"ejections": 0, "panics": 0, "shed": 0}
         assert snapshot["offences"] == snapshot["accepts_refused"] == {}
         status = a.status()
         assert (status["name"], status["mesh_name"]) == ("a", "mesh")

@@ -75,8 +75,9 @@ async def test_a_result_of_another_type_says_so(case: Case) -> None:
 async def test_an_error_of_the_mesh_is_raised_as_it_is(case: Case) -> None:
     task = await case.ask()
     case.waiting.resolve(Resolve(1, None, 1, error=NoRoute("no way")))
-    with pytest.raises(NoRoute, match="no way"):
+    with pytest.raises(NoRoute, match="no way") as caught:
         await task
+    assert caught.value.call_id == 1
 
 
 @pytest.mark.parametrize("node", [PEER, None])
@@ -87,6 +88,7 @@ async def test_what_a_handler_raised_is_raised_here(case: Case, node: NodeId | N
     with pytest.raises(RemoteError, match="too small") as caught:
         await task
     assert isinstance(caught.value, ValueError)
+    assert caught.value.call_id == 1
 
 
 async def test_whoever_stops_waiting_cancels_the_work(case: Case) -> None:

@@ -18,6 +18,7 @@ from mreza.planes.effects import (
     CloseLink,
     Dropped,
     InboundData,
+    NodeDoubted,
     NodeLost,
     PeerRestarted,
     RaiseEpoch,
@@ -235,13 +236,14 @@ def test_what_one_plane_says_reaches_the_others(
 
     for plane, names in (
         (alone.data, ("routes_changed", "peer_restarted", "node_lost")),
-        (alone.service, ("offers_changed", "peer_restarted", "node_lost")),
+        (alone.service, ("offers_changed", "peer_restarted", "node_doubted", "node_lost")),
     ):
         for name in names:
             monkeypatch.setattr(plane, name, note(f"{type(plane).__name__}.{name}"))
     for effect in (
         RoutesChanged(),
         PeerRestarted(PEER, 9, same_process=True),
+        NodeDoubted(PEER, "suspect"),
         NodeLost(PEER, "gone"),
         Dropped("hop_limit", 2),
         Dropped("hop_limit"),
@@ -253,6 +255,7 @@ def test_what_one_plane_says_reaches_the_others(
         ("ServicePlane.offers_changed", 5.0),
         ("DataPlane.peer_restarted", PEER, True, 5.0),
         ("ServicePlane.peer_restarted", PEER, True, 5.0),
+        ("ServicePlane.node_doubted", PEER, "suspect"),
         ("DataPlane.node_lost", PEER, 5.0),
         ("ServicePlane.node_lost", PEER, "gone", 5.0),
     ]

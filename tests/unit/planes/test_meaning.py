@@ -10,7 +10,14 @@ from mreza.config.routing import RoutingConfig
 from mreza.events import MemberChanged, MemberState, Partitioned, PartitionHealed
 from mreza.ids import make_epoch
 from mreza.membership.roster import Roster
-from mreza.planes.effects import AddressesLearned, Announce, NodeLost, PeerRestarted, RoutesChanged
+from mreza.planes.effects import (
+    AddressesLearned,
+    Announce,
+    NodeDoubted,
+    NodeLost,
+    PeerRestarted,
+    RoutesChanged,
+)
 from mreza.planes.identity_watch import IdentityWatch
 from mreza.planes.meaning import GONE, Meaning
 from mreza.records.database import Database
@@ -113,6 +120,17 @@ def test_the_word_of_who_cannot_be_reached_does_not_count(reader: Reader) -> Non
     reader.settle(now=0.0)
     reader.settle(now=2.0)
     assert reader.roster.members[Y.node_id].state is MemberState.SUSPECT
+
+
+def test_a_member_is_doubted_as_long_as_it_is_suspect(reader: Reader) -> None:
+    reader.meet(X)
+    reader.links(ME, X)
+    reader.links(X, ME)
+    assert not any(isinstance(effect, NodeDoubted) for effect in reader.settle(now=0.0))
+    reader.links(ME)
+    assert NodeDoubted(X.node_id, "suspect (unreachable)") in reader.settle(now=20.0)
+    reader.links(ME, X)
+    assert NodeDoubted(X.node_id, "") in reader.settle(now=25.0)
 
 
 def test_a_loss_that_is_taken_back_counts_no_more(reader: Reader) -> None:

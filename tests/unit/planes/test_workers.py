@@ -121,6 +121,30 @@ def test_anybody_may_say_that_work_may_run_twice(mesh: Mesh) -> None:
     assert not mesh.workers.is_idempotent(call("", A), A), "a message is no process"
 
 
+def test_a_doubted_node_is_not_chosen_until_the_doubt_is_over(mesh: Mesh) -> None:
+    mesh.offers["p"] = (A, B, C)
+    mesh.workers.doubt(A, "suspect")
+    assert [chosen(mesh) for _ in range(4)] == [B, C, B, C]
+    assert "gets no work: suspect" in mesh.workers.balancer.why(A)
+    mesh.workers.doubt(A, "")
+    assert A in [chosen(mesh) for _ in range(3)]
+
+
+def test_another_balancer_hears_of_the_doubts_too(mesh: Mesh) -> None:
+    mesh.workers.doubt(A, "suspect")
+    mesh.workers.doubt(B, "suspect")
+    mesh.workers.lost(B)
+    mesh.workers.balancer = Balancer()
+    assert "gets no work: suspect" in mesh.workers.balancer.why(A)
+    assert "has not heard of it" in mesh.workers.balancer.why(B)
+
+
+def chosen(mesh: Mesh) -> NodeId:
+    choice = mesh.workers.choose(call(), now=0.0)
+    assert choice is not None
+    return choice[0]
+
+
 def test_figures_of_the_wire_become_shares_and_seconds(mesh: Mesh) -> None:
     mesh.workers.learn(A, None, 0.0)
     assert mesh.balancer.load_of(A, now=0.0) == NodeLoad(A)
