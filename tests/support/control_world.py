@@ -19,6 +19,7 @@ from mreza.events import Event
 from mreza.ids import MeshId, NodeId, make_epoch
 from mreza.planes.control import ControlPlane
 from mreza.planes.effects import Announce, RaiseEpoch, SendFrame
+from mreza.planes.reading import RecordReader
 from mreza.security.certificates import MemberCertificate
 from mreza.security.identity import node_id_of
 from mreza.wire.records import AgedRecord, Introduction, Prekey, Record
@@ -133,6 +134,11 @@ class WorldNode:
         self.effects = []
 
 
+class FakeReader(RecordReader):
+    def verify(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
+        return fake_verify(public_key, signature, data)
+
+
 class ControlWorld:
     """Processes and links. Every run with one seed is the same run."""
 
@@ -181,7 +187,7 @@ class ControlWorld:
             rng=Random(self.rng.random()),  # noqa: S311
             now=self.now,
             wall_offset_s=WALL,
-            verify=fake_verify,
+            reader=FakeReader(),
         )
         node = WorldNode(name, key, plane, boot)
         self.nodes[name] = node

@@ -31,22 +31,21 @@ from mreza.planes.meaning import Meaning
 from mreza.planes.mesh_view import MeshView
 from mreza.planes.own_links import OwnLinks
 from mreza.planes.own_records import OwnRecords
+from mreza.planes.reading import RecordReader
 from mreza.qos import Priority
-from mreza.records.database import Accepted, Database, Equivocation, Older, Refused, Same, Verify
+from mreza.records.database import Accepted, Database, Equivocation, Older, Refused, Same
 from mreza.records.flooding import Flooding
 from mreza.records.lifetime import ONE_PER_ORIGIN
 from mreza.records.sync import Push, Reconciliation, SendDigest
 from mreza.recovery.partition import Parted
 from mreza.routing.computation import RouteComputation
 from mreza.security.certificates import MemberCertificate
-from mreza.security.identity import verify as verify_signature
 from mreza.wire.frame import FrameType
 from mreza.wire.link import RefusalCode
 from mreza.wire.records import (
     DIGEST,
     FAREWELL,
     INTRODUCTION,
-    RECORDS,
     AgedRecord,
     FarewellBody,
     Introduction,
@@ -82,7 +81,7 @@ class ControlPlane(MeshView):
         rng: Random,
         now: float,
         wall_offset_s: float,
-        verify: Verify = verify_signature,
+        reader: RecordReader | None = None,
         effects: list[Any] | None = None,
         alarm: Alarm | None = None,
     ) -> None:
@@ -92,14 +91,16 @@ class ControlPlane(MeshView):
         self.started_at = now
         self.epoch = epoch
         member = anchors.check_chain(introduction.certificates, wall=now + wall_offset_s)
-        database = Database(mesh=mesh, me=me, verify=verify, config=config.records)
+        self._reader = reader = reader or RecordReader()
+        database = Database(mesh=mesh, me=me, verify=reader.verify, config=config.records)
         self._intake = Intake(
             me=me,
             own_key=member.public_key,
             own_role=member.role,
             database=database,
             check_chain=lambda certificates, wall: anchors.check_chain(certificates, wall=wall),
-            verify=verify,
+            verify=reader.verify,
+            read=reader.body,
             signed_bytes=lambda record: record.signed_bytes(mesh),
             per_turn=config.records.verify_per_turn,
         )
@@ -181,7 +182,7 @@ class ControlPlane(MeshView):
         """One RECORDS or DIGEST frame of a peer."""
         try:
             if frame_type == FrameType.RECORDS:
-                for aged in RECORDS.decode(body).records:
+                for aged in self._reader.frame(body):
                     self._take_in(aged, peer, now)
             else:
                 self._sync.receive(peer, DIGEST.decode(body), now=now)

@@ -36,6 +36,7 @@ from mreza.planes.effects import (
     RoutesChanged,
     WorkLost,
 )
+from mreza.planes.reading import RecordReader
 from mreza.planes.service import SendRequest, SendResponse, ServicePlane
 from mreza.security.credentials import Credentials
 from mreza.security.sealing import Sealing
@@ -63,7 +64,9 @@ class NodeCore:
         now: float,
         wall: float,
         version: str = "",
+        reader: RecordReader | None = None,
     ) -> None:
+        """`reader` is for simulators: many nodes of one process may read their records with it."""
         identity = credentials.identity
         self.me: NodeId = identity.node_id
         self.epoch = make_epoch(boot=boot, random_bits=rng.getrandbits(32))
@@ -123,6 +126,7 @@ class NodeCore:
             wall_offset_s=self._offset_s,
             effects=self._said,
             alarm=self._alarm,
+            reader=reader,
         )
         self.data = DataPlane(
             me=self.me,

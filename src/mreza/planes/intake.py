@@ -99,6 +99,7 @@ class Intake:
         verify: Verify,
         signed_bytes: Callable[[Record], bytes],
         per_turn: int,
+        read: Callable[[Record], Wire | None] | None = None,
     ) -> None:
         self._me = me
         self._database = database
@@ -106,6 +107,7 @@ class Intake:
         self._verify = verify
         self._signed_bytes = signed_bytes
         self._per_turn = per_turn
+        self._read = read or decode_body
         self._backlog: Backlog[_Item] = Backlog()
         self._held: dict[_Place, tuple[float, _Item]] = {}
         "Waiting until their origin may change this record again."
@@ -206,7 +208,7 @@ class Intake:
             return Outcome(aged, item.peer, verdict, None), COMPARE_COST
         cost: float = 1
         try:
-            body = decode_body(record)
+            body = self._read(record)
             if record.origin == self._me:
                 verdict = self._check_own(aged, now=now)
                 return Outcome(aged, item.peer, verdict, body), cost

@@ -139,6 +139,7 @@ class SimNode:
             rng=Random(world.rng.getrandbits(64)),  # noqa: S311 - a seeded world
             now=self.clock.monotonic(),
             wall=self.clock.wall(),
+            reader=world.reader,
         )
         self.outcomes, self.hears_outcome = {}, {}
         for spec, _ in self.processes.values():

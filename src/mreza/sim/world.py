@@ -18,6 +18,7 @@ from mreza.sim.link import SimLink, Way
 from mreza.sim.network import Network
 from mreza.sim.node import Disk, Handled, SimNode
 from mreza.sim.recorder import Recorder
+from mreza.sim.shared_reader import SharedReader
 from mreza.sim.trust import Trust
 
 Side = str | Iterable[str]
@@ -38,6 +39,7 @@ class World:
         self.agenda = Agenda()
         self.config = config or MeshConfig()
         self.trust = Trust(rng=self.rng, wall=self.wall)
+        self.reader = SharedReader()
         self.network = Network(agenda=self.agenda, config=self.config, rng=self.rng)
         self.nodes: dict[str, SimNode] = {}
         self.recorder: Recorder | None = None
@@ -231,8 +233,9 @@ class World:
 
     def agree(self) -> bool:
         """Every living node sees exactly the living nodes."""
-        alive = {node.name for node in self.living()}
-        return all(node.view() == alive for node in self.living())
+        living = self.living()
+        alive = {node.name for node in living}
+        return all(node.view() == alive for node in living)
 
     def link_between(self, a: str, b: str) -> SimLink | None:
         """The link of two nodes, if it is up."""
