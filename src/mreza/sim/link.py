@@ -166,7 +166,7 @@ class Way:
 class SimLink:
     """A link of two nodes, or the wish to have one."""
 
-    __slots__ = ("delay_s", "dialing", "ends", "generation", "ways")
+    __slots__ = ("delay_s", "dialing", "ends", "generation", "kept_until", "ways")
 
     def __init__(
         self, a: SimNode, b: SimNode, *, delay_s: float, agenda: Agenda, rng: Random
@@ -177,6 +177,8 @@ class SimLink:
         self.generation = 0
         "Counts connections: frames of an earlier one are lost with it."
         self.dialing = False
+        self.kept_until = 0.0
+        "Silent since a while: until then its connection may be heard again. 0: it is not silent."
         self.ways = (
             Way(self, a, b, agenda=agenda, rng=rng),
             Way(self, b, a, agenda=agenda, rng=rng),

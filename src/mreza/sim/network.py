@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mreza.sim.node import SimNode
 
 NOTICE_S = 0.3
+SILENT = "silent"
 HANDSHAKE_ROUND_TRIPS = 2
 "TCP, then TLS 1.3 with both hellos."
 
@@ -32,7 +33,9 @@ class Network:
         self._of: dict[str, list[SimLink]] = {}
         self._redial_s = config.discovery.redial_first_s
         self._probe_s = config.link.probe_interval_s
-        self._silent_s = NOTICE_S
+        self._unusable_s: float = getattr(config.link, "unusable_after_s", NOTICE_S)
+        self._kept_s: float = config.link.silent_after_s - self._unusable_s
+        "How long the connection of an unusable link is kept."
 
     # Questions.
 
@@ -79,8 +82,8 @@ class Network:
             self._refused(link)
             return
         link.dialing = True
-        round_trip_s = 2 * link.delay_s + sum(way.extra_s for way in link.ways)
-        self.agenda.after(tick(HANDSHAKE_ROUND_TRIPS * round_trip_s), self._connected, link)
+        handshake_s = HANDSHAKE_ROUND_TRIPS * self._round_trip_s(link)
+        self.agenda.after(tick(handshake_s), self._connected, link)
 
     def redial(self, link: SimLink) -> None:
         """Dial after the wait of a neighbor just lost."""
@@ -112,7 +115,7 @@ class Network:
         if way.quiet is None and not way.passes and way.back.is_open:
             way.quiet = object()
             heard_s = self._probe_s * self._rng.random()
-            patience_s = tick(max(self._probe_s, self._silent_s - heard_s))
+            patience_s = tick(max(self._probe_s, self._unusable_s - heard_s))
             generation = way.link.generation
             self.agenda.after(patience_s, self._given_up, way, way.quiet, generation)
 
@@ -120,8 +123,15 @@ class Network:
         """Signs of life may pass again."""
         if way.passes:
             way.quiet = None
-        way.resume()
-        self.redial(way.link)
+        link = way.link
+        if self.agenda.now < link.kept_until and not link.up:
+            if all(each.passes for each in link.ways):
+                heard_s = self._probe_s * self._rng.random() + max(w.extra_s for w in link.ways)
+                at = link.generation
+                self.agenda.after(tick(link.delay_s + heard_s), self._revived, link, at)
+        else:
+            way.resume()
+            self.redial(link)
 
     # The life of a connection.
 
@@ -131,12 +141,18 @@ class Network:
             way.is_open = False
             way.source.link_ended(way, cause)
             self._tell(way, cause)
+        if cause == SILENT:
+            if not way.link.kept_until:
+                way.link.kept_until = self.agenda.now + self._kept_s
+        else:
+            way.link.kept_until = 0.0
         self.redial(way.link)
 
     def node_died(self, name: str, *, silently: bool) -> None:
         """A process ended: its kernel resets its connections, unless the machine went with it."""
         for link in self.of(name):
             way = link.way_from(name)
+            link.kept_until = 0.0
             if way.is_open:
                 way.is_open = False
                 if silently:
@@ -160,6 +176,10 @@ class Network:
             self.broken(out.back)
 
     # Rules.
+
+    @staticmethod
+    def _round_trip_s(link: SimLink) -> float:
+        return 2 * link.delay_s + sum(way.extra_s for way in link.ways)
 
     def _dial(self, link: SimLink) -> None:
         link.dialing = False
@@ -189,12 +209,28 @@ class Network:
                 way.is_open = False
                 way.source.link_ended(way, "replaced")
         link.generation += 1
+        link.kept_until = 0.0
         for way in link.ways:
             way.clear()
             way.quiet = None
             way.is_open = True
         for way in link.ways:
-            way.source.link_began(way, rtt_s=2 * link.delay_s + way.extra_s + way.back.extra_s)
+            way.source.link_began(way, rtt_s=self._round_trip_s(link))
+
+    def _revived(self, link: SimLink, generation: int) -> None:
+        """A link that was silent is heard again on the same connection."""
+        if link.generation != generation or self.agenda.now >= link.kept_until:
+            return
+        if not all(way.passes and way.target.alive for way in link.ways):
+            return
+        link.kept_until = 0.0
+        for way in link.ways:
+            way.quiet = None
+            if not way.is_open:
+                way.is_open = True
+                way.source.link_began(way, rtt_s=self._round_trip_s(link))
+        for way in link.ways:
+            way.resume()
 
     def _tell(self, way: Way, cause: str) -> None:
         """The last word of a connection, from the source of this way."""
@@ -221,7 +257,7 @@ class Network:
             return
         way.quiet = None
         if way.back.is_open and not way.target.frozen:
-            self.close(way.back, "silent")
+            self.close(way.back, SILENT)
 
     def _welcome(self, a: SimNode, b: SimNode) -> bool:
         """False if one of them shows an older epoch than the other knows; it is told so."""
