@@ -97,6 +97,9 @@ class Backlog(Generic[T]):
 
     # Outputs
 
+    def __len__(self) -> int:
+        return self._count
+
     def __bool__(self) -> bool:
         return bool(self._lines)
 

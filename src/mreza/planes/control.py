@@ -274,6 +274,11 @@ class ControlPlane(MeshView):
         """The partitions of the mesh that last, as this node sees them."""
         return self._meaning.partitions
 
+    @property
+    def records_waiting(self) -> int:
+        """Records that came and are neither taken nor refused yet."""
+        return len(self._intake)
+
     def link_costs(self) -> dict[NodeId, int]:
         """The published cost of each of our links."""
         return self._links.costs()

@@ -14,7 +14,7 @@ import msgspec
 from mreza.errors import CertificateRejected, DecodeError
 from mreza.ids import NodeId
 from mreza.machine import earliest
-from mreza.planes.backlog import Backlog
+from mreza.planes.backlog import BACKLOG_MAX, Backlog
 from mreza.records.database import (
     Accepted,
     Database,
@@ -27,7 +27,7 @@ from mreza.records.database import (
     Verify,
     Waiting,
 )
-from mreza.records.waiting import WaitingRoom
+from mreza.records.waiting import WAITING_MAX, WaitingRoom
 from mreza.security.certificates import MemberCertificate
 from mreza.wire.codec import Wire
 from mreza.wire.records import (
@@ -42,6 +42,8 @@ from mreza.wire.records import (
 
 HELD_MAX = 8192
 "Records held back because their origin changes them too often."
+WAIT_MAX = BACKLOG_MAX + WAITING_MAX + HELD_MAX
+"Records that wait in all."
 CHAIN_COST = 4
 "A certificate chain costs about as much time as this many signatures."
 COMPARE_COST = 0.05
@@ -173,6 +175,10 @@ class Intake:
     def busy(self) -> bool:
         """Whether records wait for nothing but time to check them."""
         return bool(self._backlog)
+
+    def __len__(self) -> int:
+        """Records that wait: for a check, for their origin's key, or until it may change again."""
+        return len(self._backlog) + len(self._room) + len(self._held)
 
     def next_deadline(self) -> float | None:
         """When the first record held back may be checked; see `busy` for the others."""

@@ -265,6 +265,7 @@ def _lag(context: _Context) -> Iterator[None]:
     node.lag_s = max(context.layers.put(node, "lag_s", context, context.fault.amount))
     yield
     node.lag_s = max(context.layers.take(node, "lag_s", context), default=0.0)
+    node.disturbed()
 
 
 def _skew(context: _Context) -> Iterator[None]:

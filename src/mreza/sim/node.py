@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,6 +84,8 @@ class SimNode:
         self.id: NodeId = disk.identity.node_id
         self.clock = SkewedClock(world.agenda)
         self.alive = False
+        self.life = 0
+        "Counts processes: each has a memory of its own."
         self.frozen = False
         self.dark = False
         "Dead with its machine: nobody refuses connections in its name."
@@ -103,6 +106,8 @@ class SimNode:
         self.events: list[Event] = []
         self.stopped: Exception | None = None
         self.processes: dict[str, tuple[ProcessSpec, Callable[[Any], Any]]] = {}
+        self.on_message: Callable[[Any], Any] = lambda payload: payload
+        "The handler of messages whose sender wants a receipt."
         self.outgoing: dict[NodeId, Way] = {}
         "The open link to each peer."
         self.core: NodeCore
@@ -110,6 +115,7 @@ class SimNode:
         "What arrived while the process was frozen."
         self._turn_due = False
         self._timer_at: float | None = None
+        self._disturbed_at = 0.0
 
     @property
     def boot(self) -> int:
@@ -119,6 +125,16 @@ class SimNode:
     @boot.setter
     def boot(self, boot: int) -> None:
         self.disk.boot = boot
+
+    @property
+    def undisturbed_since(self) -> float:
+        """Since when it keeps time; never, while it is frozen, late, or its clock runs wrong."""
+        disturbed = self.frozen or self.lag_s or self.clock.rate != 1.0
+        return math.inf if disturbed else self._disturbed_at
+
+    def disturbed(self) -> None:
+        """Something that kept it from keeping time has ended."""
+        self._disturbed_at = self.world.now
 
     # Life.
 
@@ -130,6 +146,7 @@ class SimNode:
             world.agenda.after(START_AGAIN_S, self._start_again)
             return False
         self.alive, self.frozen, self.dark, self.stopped = True, False, False, None
+        self.life += 1
         self.core = NodeCore(
             credentials=world.trust.credentials(self.disk.identity, self.name),
             name=self.name,
@@ -167,6 +184,7 @@ class SimNode:
         """Go on where it stopped."""
         if self.frozen:
             self.frozen = False
+            self.disturbed()
             kernel, self._kernel = self._kernel, []
             for action, arguments in kernel:
                 action(*arguments)
@@ -308,6 +326,7 @@ class SimNode:
 
     def clock_changed(self) -> None:
         """Its clocks were set or run at another rate: deadlines come at other times."""
+        self.disturbed()
         if self.alive:
             self._timer_at = None
             self.core.clocks(now=self.clock.monotonic(), wall=self.clock.wall())
@@ -378,7 +397,7 @@ class SimNode:
             return
         self.served.append((effect.request.target, effect.request.id))
         payload = msgspec.msgpack.decode(effect.request.payload)
-        function = self.processes.get(effect.request.target, (None, lambda value: value))[1]
+        function = self.processes.get(effect.request.target, (None, self.on_message))[1]
         try:
             result: bytes | None = msgspec.msgpack.encode(function(payload))
             failure, status = None, Status.OK

@@ -120,6 +120,8 @@ class TrafficPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "How long a handler takes."
     workers: Share = 0.5
     "Share of nodes that offer the process."
+    receipts: Share = 0.3
+    "Share of calls that are messages to the handler of one node, whose sender waits for a receipt."
     idempotent: Share = 0.5
     "Share of calls to a process that may run twice."
     cancel: Share = 0.1

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import traceback
 from random import Random
 
 import msgspec
 
 from mreza.sim.agenda import START_S
 from mreza.sim.build import build
-from mreza.sim.checkers import KNOWN, Checker, CheckFailed
+from mreza.sim.checkers import KNOWN, CheckFailed
 from mreza.sim.digest import Digest
 from mreza.sim.faults import Faults, Schedule, draw
+from mreza.sim.figures import is_one, measured
 from mreza.sim.recorder import Recorder
 from mreza.sim.scenario import Scenario
 from mreza.sim.traffic import Traffic
 from mreza.sim.world import World
 
+LOOK_EVERY_S = 0.1
+"How often it is looked whether the mesh has healed."
 TRAFFIC_OF_QUIET = 0.5
 "Share of the quiet phase in which programs go on sending: what comes last must arrive, too."
 
@@ -60,39 +64,73 @@ def run(
             seconds=scenario.faults_s,
         )
     traffic = Traffic(world, scenario.traffic, traffic_rng)
-    checkers = [KNOWN[name](world, traffic.ledger) for name in scenario.checks or KNOWN]
-    figures: dict[str, float] = {}
-    checker: Checker | None = None
+    phases = _Phases(scenario, world, traffic)
+    failure = None
     try:
-        figures["formed_s"] = world.run_until(world.agree, within_s=scenario.form_s)
-        traffic.start()
-        faults = Faults(world, schedule)
-        faults.start()
-        _let_happen(world, checkers, scenario.faults_s)
-        faults.end()
-        begin = world.now
-        _let_happen(world, checkers, scenario.quiet_s * TRAFFIC_OF_QUIET)
-        traffic.stop()
-        _let_happen(world, checkers, scenario.quiet_s - (world.now - begin))
-        for checker in checkers:
-            checker.finish(world)
-        failure = None
-    except (CheckFailed, AssertionError) as failed:
+        phases.run(schedule)
+    except CheckFailed as failed:
         failure = f"{failed} (at {world.now - START_S:.6f} s)"
-    figures["messages"] = float(len(traffic.ledger.messages))
+    except Exception as error:  # noqa: BLE001 - whatever a node raises is what a run looks for
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        failure = (
+            f"error: {type(error).__name__}: {error} (in {place.name}, "
+            f"{place.filename.rpartition('mreza/')[2]}:{place.lineno}, "
+            f"at {world.now - START_S:.6f} s)"
+        )
     return Outcome(
         scenario=scenario.name,
         seed=seed,
         digest=digest.text(),
         failure=failure,
         schedule=schedule,
-        figures=figures,
+        figures=phases.figures | measured(world, traffic.ledger),
     )
 
 
-def _let_happen(world: World, checkers: list[Checker], seconds: float) -> None:
-    end = world.now + seconds
-    while world.step(until=end):
-        for checker in checkers:
-            checker.step(world)
-    world.agenda.now = end
+class _Phases:
+    """Form; faults on, and safety holds; faults off, and all comes right in time."""
+
+    def __init__(self, scenario: Scenario, world: World, traffic: Traffic) -> None:
+        self._scenario = scenario
+        self._world = world
+        self._traffic = traffic
+        names = scenario.checks or tuple(KNOWN)
+        self._checkers = [KNOWN[name](world, traffic.ledger) for name in names]
+        self.figures: dict[str, float] = {}
+
+    def run(self, schedule: Schedule) -> None:
+        """Raises CheckFailed, or whatever a node raises."""
+        scenario, world = self._scenario, self._world
+        try:
+            self.figures["formed_s"] = world.run_until(world.agree, within_s=scenario.form_s)
+        except AssertionError as failed:
+            raise CheckFailed(f"forming: {failed}") from None
+        self._traffic.start()
+        faults = Faults(world, schedule)
+        faults.start()
+        self._let_happen(scenario.faults_s)
+        faults.end()
+        world.note("", "quiet", "faults are off")
+        begin, busy_s = world.now, scenario.quiet_s * TRAFFIC_OF_QUIET
+        while not is_one(world) and world.now - begin < busy_s:
+            self._let_happen(LOOK_EVERY_S)
+        self.figures["healed_s"] = world.now - begin
+        self._let_happen(busy_s - (world.now - begin))
+        self._traffic.stop()
+        self._let_happen(scenario.quiet_s - (world.now - begin))
+        for checker in self._checkers:
+            try:
+                checker.finish(world)
+            except CheckFailed as failed:
+                raise CheckFailed(f"{checker.name}: {failed}") from None
+
+    def _let_happen(self, seconds: float) -> None:
+        world = self._world
+        end = world.now + max(0.0, seconds)
+        while world.step(until=end):
+            for checker in self._checkers:
+                try:
+                    checker.step(world)
+                except CheckFailed as failed:
+                    raise CheckFailed(f"{checker.name}: {failed}") from None
+        world.agenda.now = end

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import msgspec
 
-from mreza.errors import MeshError, WorkerLost
+from mreza.errors import MeshError
 from mreza.planes.effects import Resolve
 from mreza.qos import Delivery, Priority
 from mreza.sim.node import Handled, SimNode
@@ -29,7 +30,7 @@ class Sent(msgspec.Struct):
     priority: int
     at: float
     life: int
-    "Boot counter of the sender: who dies forgets."
+    "Of the sender: who dies forgets."
     handled_at: float | None = None
 
 
@@ -38,12 +39,14 @@ class Called(msgspec.Struct):
 
     number: int
     source: str
-    process: str
+    once: bool
+    "It must not run twice."
     at: float
     deadline: float
     life: int
-    call_id: int
+    call_id: int = 0
     outcome: Resolve | None = None
+    resolved_at: float = 0.0
     runs: int = 0
     "How often a handler was begun for it."
     cancelled: bool = False
@@ -57,6 +60,10 @@ class Ledger:
         self.calls: dict[int, Called] = {}
         self.refused = 0
         "Messages that an outbox did not take."
+        self.hops: list[int] = []
+        "Links that each envelope took to its destination."
+        self.hears_run: list[Callable[[Called], None]] = []
+        self.hears_outcome: list[Callable[[Called], None]] = []
 
 
 class Traffic:
@@ -81,6 +88,8 @@ class Traffic:
             node.handler_s = self._rng.uniform(*plan.handler_s)
             node.process(PROCESS, self._run, idempotent=True)
             node.process(ONCE, self._run, idempotent=False)
+        for node in world.nodes.values():
+            node.on_message = self._run
         world.hears_handled.append(self._handled)
         if plan.messages_per_s and len(self._names) > 1:
             self._later(plan.messages_per_s / plan.burst, self._send)
@@ -93,14 +102,14 @@ class Traffic:
 
     # Rules.
 
-    def _later(self, rate_per_s: float, action: object) -> None:
+    def _later(self, rate_per_s: float, action: Callable[[], None]) -> None:
         self._world.agenda.after(
             round(self._rng.expovariate(rate_per_s), 6), self._again, rate_per_s, action
         )
 
-    def _again(self, rate_per_s: float, action: object) -> None:
+    def _again(self, rate_per_s: float, action: Callable[[], None]) -> None:
         if self._on:
-            action()  # type: ignore[operator]
+            action()
             self._later(rate_per_s, action)
 
     def _send(self) -> None:
@@ -137,7 +146,7 @@ class Traffic:
                 delivery=delivery,
                 priority=int(priority),
                 at=self._world.now,
-                life=node.boot,
+                life=node.life,
             )
 
     def _handled(self, _: SimNode, entry: Handled) -> None:
@@ -146,38 +155,46 @@ class Traffic:
             sent.handled_at = self._world.now
 
     def _call(self) -> None:
+        """Ask for work, or send a message that wants a receipt."""
         rng, plan = self._rng, self._plan
-        node = self._world.nodes[rng.choice(self._names)]
-        process = PROCESS if rng.random() < plan.idempotent else ONCE
+        names = self._names
+        node = self._world.nodes[rng.choice(names)]
+        other = rng.choice(names) if rng.random() < plan.receipts else None
+        idempotent = rng.random() < plan.idempotent
         gives_up, after_s = rng.random() < plan.cancel, rng.uniform(0.01, 0.5)
         if not node.alive or node.frozen:
             return
         self._next += 1
-        call_id = node.call(
-            process,
-            self._next,
-            timeout_s=plan.call_timeout_s,
-            idempotent=process == PROCESS,
-        )
         called = self.ledger.calls[self._next] = Called(
             number=self._next,
             source=node.name,
-            process=process,
+            once=other is not None or not idempotent,
             at=self._world.now,
             deadline=self._world.now + plan.call_timeout_s,
-            life=node.boot,
-            call_id=call_id,
+            life=node.life,
         )
-        node.hears_outcome[call_id] = lambda outcome: self._resolved(called, outcome)
+        work = PROCESS if idempotent else ONCE
+        called.call_id = node.call(
+            work if other is None else "",
+            self._next,
+            node=other,
+            timeout_s=plan.call_timeout_s,
+            idempotent=idempotent and other is None,
+            to_handler=other is not None,
+        )
+        node.hears_outcome[called.call_id] = lambda outcome: self._resolved(called, outcome)
         if gives_up:
             self._world.agenda.after(round(after_s, 6), self._cancel, called)
 
     def _resolved(self, called: Called, outcome: Resolve) -> None:
         called.outcome = outcome
+        called.resolved_at = self._world.now
+        for hear in self.ledger.hears_outcome:
+            hear(called)
 
     def _cancel(self, called: Called) -> None:
         node = self._world.nodes[called.source]
-        if node.alive and not node.frozen and node.boot == called.life and not called.outcome:
+        if node.alive and not node.frozen and node.life == called.life and not called.outcome:
             called.cancelled = True
             node.core.service.cancel(called.call_id)
             node.wake()
@@ -186,9 +203,6 @@ class Traffic:
         called = self.ledger.calls.get(number)
         if called is not None:
             called.runs += 1
+            for hear in self.ledger.hears_run:
+                hear(called)
         return number
-
-
-def may_have_run(outcome: Resolve) -> bool:
-    """Whether its caller was told that the work may have been done."""
-    return not isinstance(outcome.error, WorkerLost) or outcome.error.may_have_run

@@ -45,8 +45,10 @@ class World:
         self.recorder: Recorder | None = None
         self.taps: list[Tap] = []
         self.hears_handled: list[Callable[[SimNode, Handled], None]] = []
-        self.after_instant: list[Callable[[World], None]] = []
-        "Asked after every instant in which something happened."
+        self.hears_claims: list[Callable[[str, int, int, str], None]] = []
+        "(service, copy, epoch, owner) of every node that begins to own a copy."
+        self.instants = 0
+        "Moments at which something happened."
 
     @property
     def now(self) -> float:
@@ -194,8 +196,7 @@ class World:
         """Let the next instant happen; False if nothing is left to happen (up to `until`)."""
         if not self.agenda.instant(until=float("inf") if until is None else until):
             return False
-        for ask in self.after_instant:
-            ask(self)
+        self.instants += 1
         return True
 
     def run(self, *, seconds: float) -> None:
