@@ -59,9 +59,9 @@ coverage: .venv/.test ## Fail where a package's coverage is below its threshold 
 stress: .venv/.test ## Long tests: thousands of cycles, leaks, memory
 	$(PYTEST) tests/stress
 
-# One failing seed: MREZA_SIM_SEED=… as the failure prints it.
+# One failing run: mreza sim NAME --seeds SEED, as the failure prints it.
 sim: export MREZA_SIM_SEEDS ?= 200
-sim: .venv/.test ## The simulated worlds with many seeds
+sim: .venv/.test ## Bad days in virtual time: 200 seeds of each standard scenario
 	$(PYTEST) tests/simulation
 
 bench: .venv/.runtime ## Measure, with ratios to raw TLS of the same run

@@ -53,15 +53,22 @@ def run_all(
         for word, scenario, seed in jobs:
             yield word, runner(scenario, seed)
         return
-    # Spawned: a fork would take along the threads and locks of whoever asks.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_interrupts)
-    try:
-        pending = {pool.submit(runner, scenario, seed): word for word, scenario, seed in jobs}
+    with pool(processes) as workers:
+        pending = {workers.submit(runner, scenario, seed): word for word, scenario, seed in jobs}
         for done in as_completed(pending):
             yield pending[done], done.result()
+
+
+@contextlib.contextmanager
+def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes for runs; what has not begun when it ends is not begun any more."""
+    # Spawned: a fork would take along the threads and locks of whoever asks.
+    context = multiprocessing.get_context("spawn")
+    workers = ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        yield workers
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        workers.shutdown(wait=True, cancel_futures=True)
 
 
 def _ignore_interrupts() -> None:

@@ -54,9 +54,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "What the programs do."
     form_s: Span = 30.0
     "By then all nodes see all."
-    faults_s: Annotated[float, Meta(ge=0)] = 60.0
+    faults_s: Annotated[float, Meta(ge=0)] = 30.0
     "How long faults come."
-    quiet_s: Span = 60.0
+    quiet_s: Span = 45.0
     "How long after the last fault everything may take to come right."
     checks: tuple[str, ...] = ()
     "Names of the checkers. Default: all that fit."
