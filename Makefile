@@ -44,7 +44,7 @@ help: ## Show this list
 venv: .venv/.test .venv/.docs ## Create or renew .venv with all that is needed to develop
 
 # FILES='a.py b.py' measures your own files; DEMO_FLAGS passes options to `mreza demo` (see mreza demo --help).
-demo: .venv/.runtime ## Three nodes in a line parse and measure thousands of files
+demo: .venv/.runtime ## Five nodes measure thousands of files; a worker and a relay are killed meanwhile
 	$(BIN)/mreza demo $(DEMO_FLAGS) $(FILES)
 
 # TESTS='tests/unit/wire -x' runs a part.

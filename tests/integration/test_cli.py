@@ -300,26 +300,48 @@ def demo(*arguments: str, state: Path) -> tuple[int, dict[str, Any]]:
     return ended.returncode, json.loads(ended.stdout)
 
 
-def test_the_demo_measures_files_on_three_nodes_and_half_of_them_cross_the_middle(
-    state_dir: Path,
-) -> None:
+def test_the_demo_survives_the_loss_of_a_worker_and_of_a_relay(state_dir: Path) -> None:
     files = sorted((ROOT / "src" / "mreza").rglob("*.py"))
     status, told = demo(str(ROOT / "src" / "mreza"), state=state_dir)
     assert status == 0
     assert (told["agreed"], told["total"], told["all_agreed"]) == (len(files), len(files), True)
-    assert 0.45 <= told["forwarded_share"] <= 0.55
-    a, b, c = told["nodes"]
-    assert len({a["pid"], b["pid"], c["pid"]}) == 3
-    assert a["files"] == 0
-    assert b["files"] + c["files"] == len(files)
-    assert b["forwarded_envelopes"] >= c["files"]
-    assert b["forwarded_bytes"] > c["bytes"]
-    assert a["forwarded_envelopes"] == c["forwarded_envelopes"] == 0
+    sender, relay, far, far_too, detour = told["nodes"]
+    assert sender["files"] == 0
+    assert sum(node["files"] for node in told["nodes"]) == len(files)
+    assert all(node["files"] for node in (relay, far, far_too, detour))
+    assert detour["forwarded_envelopes"] >= far_too["files"]
+    assert sender["forwarded_envelopes"] == 0
+    assert [node["restarts"] for node in told["nodes"]] == [0, 1, 1, 0, 0]
+    pids = [pid for node in told["nodes"] for pid in node["pids"]]
+    assert len(set(pids)) == 7
     assert len(told["slowest"]) == 5
+
+    worker_loss, relay_loss = told["killed"]
+    assert (worker_loss["node"], worker_loss["part"]) == ("node-3", "worker")
+    assert (relay_loss["node"], relay_loss["part"]) == ("node-2", "relay")
+    for loss in (worker_loss, relay_loss):
+        assert loss["killed_s"] < loss["noticed_s"] < loss["back_s"]
+    assert told["moved"] >= 1
+    way = told["rerouted"][0]
+    assert (way["node"], way["before"], way["after"]) == ("node-3", "node-2", "node-5")
+    said = [event["text"] for event in told["events"]]
+    assert "node-3 lost (gone)" in said
+    assert "node-3 now via node-5" in said
     assert not state_dir.exists()
-    for node in (a, b, c):
+    for pid in pids:
         with pytest.raises(ProcessLookupError):
-            os.kill(node["pid"], 0)
+            os.kill(pid, 0)
+
+
+def test_in_a_calm_demo_half_of_the_files_cross_a_relay(state_dir: Path) -> None:
+    status, told = demo("--calm", str(ROOT / "src" / "mreza" / "planes"), state=state_dir)
+    assert status == 0
+    assert told["killed"] == told["rerouted"] == []
+    assert 0.45 <= told["forwarded_share"] <= 0.55
+    _, relay, far, far_too, detour = told["nodes"]
+    assert relay["forwarded_envelopes"] >= far["files"]
+    assert detour["forwarded_envelopes"] >= far_too["files"]
+    assert detour["forwarded_bytes"] > far_too["bytes"]
 
 
 def test_the_demo_notices_a_lie(state_dir: Path) -> None:
@@ -340,7 +362,8 @@ def test_the_demo_takes_what_is_no_python(tmp_path: Path, state_dir: Path) -> No
     assert [text.partition(": ")[2] for text in told["skipped"]] == ["not a regular file"]
 
 
-def test_an_interrupted_demo_leaves_nothing(state_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["set up", "killed with kill -9"])
+def test_an_interrupted_demo_leaves_nothing(moment: str, state_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tmp"
     folder.mkdir()
     with subprocess.Popen(
@@ -356,12 +379,12 @@ def test_an_interrupted_demo_leaves_nothing(state_dir: Path, tmp_path: Path) -> 
         for line in process.stdout:
             if found := re.search(r"runs: pid (\d+)", line):
                 pids.append(int(found[1]))
-            if line.startswith("set up"):
+            if moment in line:
                 break
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait(GENEROUS_S) == 130
-    assert len(pids) == 3
+    assert len(pids) == 5
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

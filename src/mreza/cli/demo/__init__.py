@@ -1,1 +1,1 @@
-"""`mreza demo`: three node processes in a line do real work on real files."""
+"""`mreza demo`: five node processes do real work on real files, and survive losses."""

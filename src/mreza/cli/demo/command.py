@@ -14,14 +14,17 @@ def add_to(app: typer.Typer) -> None:
     """Put this command under `mreza`."""
     app.command(
         help=teach(
-            "Three nodes on this machine do real work on real files.",
+            "Five nodes on this machine do real work on real files, and two of them are killed.",
             "mreza demo",
             "mreza demo src/*.py",
+            "mreza demo --calm                kill nobody",
             "mreza demo --json > result.json",
-            more="Processes a, b and c, linked in a line, parse and measure Python files: without "
-            "FILES the whole standard library and all installed packages. Node a sends, b and c "
-            "work, and what is for c crosses b. Every result is compared with one computed without "
-            "the mesh; exits 1 unless all agree.",
+            more="Five processes, linked in a line with a detour, parse and measure Python files: "
+            "without FILES the whole standard library and all installed packages. node-1 sends, "
+            "the others work, and half of the work crosses a relay. In the middle a worker is "
+            "killed (kill -9), later a relay; both are started again. Every result is compared "
+            "with one computed without the mesh. Exits 1 unless all agree and both losses were "
+            "survived.",
         )
     )(demo)
 
@@ -43,6 +46,7 @@ def demo(
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Give up after so long."),
     ] = 300.0,
+    calm: Annotated[bool, typer.Option("--calm", help="Kill nobody.")] = False,
     falsify: Annotated[
         bool,
         typer.Option("--falsify", help="Have a worker lie once: the demo must notice and exit 1."),
@@ -55,6 +59,7 @@ def demo(
     options = DemoOptions(
         files=tuple((files or []) + (more_files or [])),
         timeout_s=timeout,
+        calm=calm,
         falsify=falsify,
         as_json=as_json,
     )

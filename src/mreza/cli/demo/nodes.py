@@ -1,4 +1,4 @@
-"""The demo's three nodes: processes of their own, joined by real tokens, in the line A-B-C."""
+"""The demo's five nodes: processes of their own, joined by real tokens, in a line with a detour."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,13 +21,16 @@ from mreza.cli.admission import join_mesh, make_mesh, make_token
 from mreza.cli.client import Client, open_client
 from mreza.cli.demo.worker import PROCESS
 from mreza.cli.problems import CommandFailed, one_line
-from mreza.node.control_protocol import Links, Nodes, Routes
+from mreza.node.control_endpoint import control_path
+from mreza.node.control_protocol import Nodes, Routes
 from mreza.security.join_token import JoinToken
 
 START_TIMEOUT_S = 30.0
 "A cold start on a busy machine takes a few seconds."
 STOP_TIMEOUT_S = 3.0
 POLL_S = 0.05
+SENDER = "mreza.cli.demo.worker:only_send"
+WORKER = "mreza.cli.demo.worker:offer_work"
 TOKEN_TTL_S = 600
 _READY = re.compile(r"ready node=(\S+) listen=(\S+)")
 
@@ -37,7 +41,7 @@ round robin stays even."""
 
 
 class DemoNode:
-    """One `mreza up` in a process of its own."""
+    """One `mreza up` in a process of its own; killed, it can be started again under its name."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -45,12 +49,16 @@ class DemoNode:
         self.log = folder / f"{name}.log"
         self.id = ""
         self.address = ""
+        self.pids: list[int] = []
+        "Of all its lives, the newest last."
+        self._command: list[str] = []
+        self._env: dict[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
     def pid(self) -> int:
-        """The process id."""
-        return -1 if self._process is None else self._process.pid
+        """The process id, of the last life if it is over."""
+        return self.pids[-1] if self.pids else -1
 
     @property
     def ended(self) -> bool:
@@ -63,32 +71,29 @@ class DemoNode:
         Raises:
             CommandFailed: it did not, in time; the text ends with its last words.
         """
-        command = [sys.executable, "-m", "mreza", "up", "--state", str(self.state)]
-        command += ["--name", self.name, "--listen", "127.0.0.1:0", "--only-peers", "--no-lan"]
-        command += ["--app", app, "--log-format", "json"]
+        self._command = [sys.executable, "-m", "mreza", "up", "--state", str(self.state)]
+        self._command += ["--name", self.name, "--only-peers", "--no-lan", "--app", app]
+        self._command += ["--log-format", "json"]
         for peer in peers:
-            command += ["--peer", peer]
-        with self.log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self.state,
-                env=child_environment(ONE_MACHINE | dict(env)),
-                # Ctrl-C is for the demo, which then ends its nodes in order.
-                start_new_session=True,
-            )
-        output = self._process.stdout
-        line = b""
-        if output is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    line = await output.readline()
-        ready = _READY.match(line.decode(errors="replace"))
-        if ready is None:
-            raise CommandFailed(f"node {self.name} did not start: {self.last_words()}")
-        self.id, self.address = ready.groups()
+            self._command += ["--peer", peer]
+        self._env = child_environment(ONE_MACHINE | dict(env))
+        await self._run("127.0.0.1:0")
+
+    async def start_again(self) -> None:
+        """After `kill`: the same command, listening where its neighbors look for it.
+
+        Raises:
+            CommandFailed: as `start`.
+        """
+        await self._run(self.address)
+
+    async def kill(self) -> None:
+        """`kill -9`: no goodbye."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await self._reap(process)
 
     async def client(self) -> Client:
         """A connection to the node's control socket."""
@@ -124,26 +129,67 @@ class DemoNode:
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
         finally:
-            # asyncio leaves our end of the child's stdin to the garbage collector otherwise.
-            process._transport.close()  # type: ignore[attr-defined]
+            await self._reap(process)
+
+    async def _run(self, listen: str) -> None:
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                "--listen",
+                listen,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self.state,
+                env=self._env,
+                # Ctrl-C is for the demo, which then ends its nodes in order.
+                start_new_session=True,
+            )
+        self._process = process
+        self.pids.append(process.pid)
+        line = b""
+        if process.stdout is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    line = await process.stdout.readline()
+        ready = _READY.match(line.decode(errors="replace"))
+        if ready is None:
+            raise CommandFailed(f"node {self.name} did not start: {self.last_words()}")
+        self.id, self.address = ready.groups()
+
+    async def _reap(self, process: asyncio.subprocess.Process) -> None:
+        await process.wait()
+        # asyncio leaves our end of the child's stdin to the garbage collector otherwise.
+        process._transport.close()  # type: ignore[attr-defined]
 
 
-class Line:
-    """Nodes a, b and c, where a and c know only b. Left, all is gone: processes and folders."""
+class Detour:
+    """Nodes 1 to 4 in a line, and node 5, which links its two ends: a way around each of them.
+
+    From node 1, which sends, nodes 2 and 5 are neighbors; 3 is behind 2, and 4 behind 5. No two
+    ways are equally long, so it is certain which relay a file crosses, and where it goes when that
+    one is lost. Left, all is gone: processes and folders.
+    """
 
     def __init__(self, *, step: Callable[[str], None], env: Mapping[str, str]) -> None:
         self._step = step
         self._env = env
         self._folder = tempfile.TemporaryDirectory(prefix="mreza-demo-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
-        self.a, self.b, self.c = (DemoNode(name, folder) for name in "abc")
+        self.nodes = [DemoNode(f"node-{number}", folder) for number in range(1, 6)]
+        self.sender, self.relay, self.far, _, _ = self.nodes
+        self.workers = self.nodes[1:]
 
-    @property
-    def nodes(self) -> tuple[DemoNode, DemoNode, DemoNode]:
-        """The nodes in the order of the line."""
-        return self.a, self.b, self.c
+    def behind_a_relay(self, node: str) -> bool:
+        """Whether what the sender has for this node (by id) crosses another."""
+        return node in (self.nodes[2].id, self.nodes[3].id)
+
+    async def ways(self) -> dict[str, str]:
+        """Through which neighbor the sender reaches each node now; ids."""
+        return {
+            route["destination"]: route["next_hop"] for route in await self.sender.ask(Routes())
+        }
 
     async def __aenter__(self) -> Self:
         try:
@@ -157,50 +203,55 @@ class Line:
         await self._tear_down()
 
     async def _set_up(self) -> None:
-        worker, sender = "mreza.cli.demo.worker:offer_work", "mreza.cli.demo.worker:only_send"
-        made = make_mesh(self.a.state, mesh="demo", name=self.a.name)
-        self._step(f"mesh demo ({made['mesh']}) made; a is its authority")
-        await self.a.start(app=sender, peers=(), env=self._env)
-        self._started(self.a)
-        for node, before in ((self.b, self.a), (self.c, self.b)):
-            token = make_token(self.a.state, uses=1, ttl_s=TOKEN_TTL_S, role="member")["token"]
-            started = time.monotonic()
+        first = self.sender
+        made = make_mesh(first.state, mesh="demo", name=first.name)
+        self._step(f"mesh demo ({made['mesh']}) made; {first.name} is its authority")
+        await first.start(app=SENDER, peers=(), env=self._env)
+        self._started(first, "sends")
+        started = time.monotonic()
+        for node in self.workers:
+            token = make_token(first.state, uses=1, ttl_s=TOKEN_TTL_S, role="member")["token"]
             await join_mesh(node.state, JoinToken.parse(token), name=node.name)
-            took_ms = (time.monotonic() - started) * 1000
-            self._step(f"{node.name} joined with a token of its own in {took_ms:.0f} ms")
-            await node.start(app=worker, peers=(before.address,), env=self._env)
-            self._started(node, f", dials {before.name} and nobody else")
-        await self._until_in_line()
+        took_ms = (time.monotonic() - started) * 1000
+        self._step(f"four more joined, each with a token of its own, in {took_ms:.0f} ms")
+        for before, node in pairwise(self.nodes):
+            peers = [before, first] if node is self.nodes[-1] else [before]
+            addresses = tuple(peer.address for peer in peers)
+            await node.start(app=WORKER, peers=addresses, env=self._env)
+            self._started(node, "dials " + " and ".join(peer.name for peer in peers))
+        await self._until_linked()
 
-    def _started(self, node: DemoNode, more: str = "") -> None:
-        self._step(f"{node.name} runs: pid {node.pid}, listens on {node.address}{more}")
+    def _started(self, node: DemoNode, more: str) -> None:
+        self._step(f"{node.name} runs: pid {node.pid}, listens on {node.address}, {more}")
 
-    async def _until_in_line(self) -> None:
-        """Wait until a sees the work offered by b and c, and reaches c through b."""
+    async def _until_linked(self) -> None:
+        """Wait until the sender sees the work that all offer, and the ways to them."""
+        _, two, three, four, five = self.nodes
+        expected = {two.id: two.id, three.id: two.id, four.id: five.id, five.id: five.id}
         deadline = time.monotonic() + START_TIMEOUT_S
-        async with await self.a.client() as client:
+        async with await self.sender.client() as client:
             while True:
                 offers = {node["id"]: node["offers"] for node in await client.ask(Nodes())}
-                routes = {route["destination"]: route for route in await client.ask(Routes())}
-                links = [link["peer"] for link in await client.ask(Links())]
-                offered = all(PROCESS in offers.get(node.id, ()) for node in (self.b, self.c))
-                if offered and {self.b.id, self.c.id} <= routes.keys():
+                ways = {
+                    route["destination"]: route["next_hop"] for route in await client.ask(Routes())
+                }
+                offered = all(PROCESS in offers.get(node.id, ()) for node in self.workers)
+                if offered and ways == expected:
                     break
                 ended = [node for node in self.nodes if node.ended]
                 if ended or time.monotonic() > deadline:
                     words = "; ".join(f"{one.name}: {one.last_words()}" for one in self.nodes)
                     raise CommandFailed(f"the nodes did not find each other: {words}")
                 await asyncio.sleep(POLL_S)
-        route = routes[self.c.id]
-        if links != [self.b.id] or route["next_hop"] != self.b.id:
-            raise CommandFailed(f"the nodes are not in a line: links {links}, route to c {route}")
-        self._step(f"a has one link, to b; its way to c has {route['hops']} hops, through b")
+        self._step("node-1 has two links: to node-3 it goes via node-2, to node-4 via node-5")
 
     async def _tear_down(self) -> None:
         for node in self.nodes:
             node.terminate()
         for node in self.nodes:
             await node.end()
+            # Where our folder's path is too long for a socket, that of a killed node lies elsewhere.
+            control_path(node.state / "nodes" / node.name).unlink(missing_ok=True)
         self._folder.cleanup()
 
 

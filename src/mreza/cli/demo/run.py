@@ -1,4 +1,4 @@
-"""The demo from beginning to end: set up, send every file, compare every result, clear away."""
+"""The demo from beginning to end: set up, send every file, lose nodes, compare every result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from rich.console import Console
 from mreza.cli.client import Client, NodeTrouble
 from mreza.cli.demo.baseline import Baseline
 from mreza.cli.demo.files import given_files, installed_files
-from mreza.cli.demo.nodes import Line
+from mreza.cli.demo.nodes import Detour
+from mreza.cli.demo.story import Story
 from mreza.cli.demo.tally import NodeTally, Tally
 from mreza.cli.demo.view import LiveProgress, PlainProgress, View
 from mreza.cli.demo.worker import FALSIFY, PROCESS
@@ -26,7 +27,7 @@ from mreza.cli.problems import DONE, FAILED, CommandFailed
 from mreza.cli.tables import counted
 from mreza.node.control_protocol import Call, Snapshot
 
-IN_FLIGHT = 12
+IN_FLIGHT = 32
 "Files on their way at once: enough that no worker waits for the next one."
 CALL_TIMEOUT_S = 60.0
 FILE_BYTES_MAX = 60 * 1024 * 1024
@@ -41,6 +42,8 @@ class DemoOptions:
 
     files: tuple[Path, ...] = ()
     timeout_s: float = 300.0
+    calm: bool = False
+    "Kill nobody."
     falsify: bool = False
     as_json: bool = False
 
@@ -78,53 +81,63 @@ class Demo:
 
     async def run(self) -> int:
         """Everything; the exit status."""
-        self._view.note(
-            f"{counted(len(self._files), 'file')} to measure on three nodes: a, b and c"
-        )
+        self._view.note(f"{counted(len(self._files), 'file')} to measure on five nodes")
         started = time.monotonic()
-        async with Line(step=self._view.step, env=self._lie()) as line, Baseline() as baseline:
+        async with Detour(step=self._view.step, env=self._lie()) as mesh, Baseline() as baseline:
             self._view.step(f"set up in {time.monotonic() - started:.1f} s")
-            nodes = [NodeTally(node.name, node.id, node.pid) for node in line.nodes]
+            nodes = [
+                NodeTally(node.name, node.id, node.pids, mesh.behind_a_relay(node.id))
+                for node in mesh.nodes
+            ]
             tally = Tally(nodes, total=len(self._files))
             started = time.monotonic()
+            story = Story(mesh, tally.total, tell=self._view.happened, calm=self._options.calm)
+            if story.calm and not self._options.calm:
+                self._view.note("too few files to lose a node in the middle: nobody is killed")
             try:
                 async with asyncio.timeout(self._options.timeout_s):
-                    await self._work(tally, line, baseline)
+                    await self._work(tally, mesh, baseline, story)
             except TimeoutError:
                 limit = self._options.timeout_s
                 self._view.note(f"gave up after {limit:g} s; --timeout allows more")
             seconds = time.monotonic() - started
-            relay = line.b.id
-            self._view.outcome(tally, relay=relay, seconds=seconds)
+            self._view.outcome(tally, story, seconds=seconds)
             if self._options.as_json:
-                show_json(tally.to_json(seconds=seconds, relay=relay))
-            return DONE if tally.all_agreed else FAILED
+                show_json(tally.to_json(seconds=seconds) | story.to_json())
+            return DONE if tally.all_agreed and story.survived else FAILED
 
-    async def _work(self, tally: Tally, line: Line, baseline: Baseline) -> None:
-        before = {node.id: await node.ask(Snapshot()) for node in line.nodes}
-        with self._view.progress(tally) as progress:
-            watching = asyncio.create_task(
-                self._watch(tally, line, before, progress), name="demo-watch"
-            )
+    async def _work(self, tally: Tally, mesh: Detour, baseline: Baseline, story: Story) -> None:
+        before = {node.pid: _forwarded(await node.ask(Snapshot())) for node in mesh.nodes}
+        with self._view.progress(tally, story) as progress:
+            watching = [
+                asyncio.create_task(self._watch(tally, mesh, before, progress), name="demo-watch"),
+                asyncio.create_task(story.listen(), name="demo-events"),
+                asyncio.create_task(story.watch_ways(), name="demo-ways"),
+            ]
             try:
                 async with asyncio.TaskGroup() as group:
+                    group.create_task(story.run(), name="demo-story")
                     for number in range(min(IN_FLIGHT, len(self._files))):
-                        client = await line.a.client()
+                        client = await mesh.sender.client()
                         group.create_task(
-                            self._send_files(client, tally, baseline), name=f"demo-send-{number}"
+                            self._send_files(client, tally, baseline, story),
+                            name=f"demo-send-{number}",
                         )
             except* CommandFailed as failures:
                 raise failures.exceptions[0] from None
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
-                with contextlib.suppress(CommandFailed, OSError):
-                    await self._look(tally, line, before)
+                for task in watching:
+                    task.cancel()
+                await asyncio.gather(*watching, return_exceptions=True)
+                await self._look(tally, mesh, before)
 
-    async def _send_files(self, client: Client, tally: Tally, baseline: Baseline) -> None:
-        """Send one file after the other through node a, until there is none left."""
+    async def _send_files(
+        self, client: Client, tally: Tally, baseline: Baseline, story: Story
+    ) -> None:
+        """Send one file after the other through the first node, until there is none left."""
         async with client:
             for path in self._queue:
+                await story.admit()
                 try:
                     source = read_source(path)
                 except (OSError, ValueError) as error:
@@ -148,26 +161,26 @@ class Demo:
     async def _watch(
         self,
         tally: Tally,
-        line: Line,
-        before: Mapping[str, Mapping[str, int]],
+        mesh: Detour,
+        before: Mapping[int, tuple[int, int]],
         progress: LiveProgress | PlainProgress,
     ) -> None:
         """Keep the picture current."""
         while True:
-            with contextlib.suppress(CommandFailed, OSError):
-                await self._look(tally, line, before)
-            progress.update(relay=line.b.id)
+            await self._look(tally, mesh, before)
+            progress.update()
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def _look(
-        self, tally: Tally, line: Line, before: Mapping[str, Mapping[str, int]]
+        self, tally: Tally, mesh: Detour, before: Mapping[int, tuple[int, int]]
     ) -> None:
-        """Ask each node what it has forwarded since the work began."""
-        for node in line.nodes:
-            now = await node.ask(Snapshot())
-            entry = tally.nodes[node.id]
-            for field in ("forwarded_envelopes", "forwarded_bytes"):
-                setattr(entry, field, now[field] - before[node.id][field])
+        """Ask each node that runs what it has forwarded since the work began."""
+        for node in mesh.nodes:
+            pid = node.pid
+            with contextlib.suppress(CommandFailed, OSError):
+                envelopes, size = _forwarded(await node.ask(Snapshot()))
+                already = before.get(pid, (0, 0))
+                tally.nodes[node.id].forwarded[pid] = envelopes - already[0], size - already[1]
 
     def _lie(self) -> dict[str, str]:
         """The environment that makes a worker lie about one file, if that was asked for."""
@@ -179,6 +192,11 @@ class Demo:
                 self._view.note(f"a worker will lie about {path}; the demo must notice")
                 return {FALSIFY: digest}
         return {}
+
+
+def _forwarded(snapshot: Mapping[str, int]) -> tuple[int, int]:
+    """Envelopes and bytes."""
+    return snapshot["forwarded_envelopes"], snapshot["forwarded_bytes"]
 
 
 def read_source(path: Path) -> bytes:

@@ -14,16 +14,31 @@ SLOWEST_SHOWN = 5
 
 @dataclass
 class NodeTally:
-    """What one node has done."""
+    """What one node has done, in all its lives."""
 
     name: str
     node: str
-    pid: int
+    pids: list[int]
+    "Of its processes, the one that runs now last."
+    behind_a_relay: bool = False
+    "What the sender has for it crosses another node."
     files: int = 0
     bytes: int = 0
     busy_s: float = 0.0
-    forwarded_envelopes: int = 0
-    forwarded_bytes: int = 0
+    forwarded: dict[int, tuple[int, int]] = field(default_factory=dict)
+    "Envelopes and bytes that were not for it, as each of its processes counted them last."
+
+    @property
+    def restarts(self) -> int:
+        return len(self.pids) - 1
+
+    @property
+    def forwarded_envelopes(self) -> int:
+        return sum(envelopes for envelopes, _ in self.forwarded.values())
+
+    @property
+    def forwarded_bytes(self) -> int:
+        return sum(count for _, count in self.forwarded.values())
 
 
 @dataclass(frozen=True, order=True)
@@ -71,8 +86,9 @@ class Tally:
         worker.files += 1
         worker.bytes += found["bytes"]
         worker.busy_s += report["seconds"]
-        if report["pid"] != worker.pid:
-            who = f"node {worker.name}, which is process {worker.pid}"
+        if report["pid"] not in worker.pids:
+            pids = " or ".join(map(str, worker.pids))
+            who = f"{worker.name}, which is process {pids}"
             self.differing.append(f"{path}: process {report['pid']} answered for {who}")
             return
         if found != expected:
@@ -81,7 +97,7 @@ class Tally:
                 for name, value in expected.items()
                 if found.get(name) != value
             )
-            self.differing.append(f"{path}: node {worker.name} says {facts}")
+            self.differing.append(f"{path}: {worker.name} says {facts}")
             return
         self.agreed += 1
         self.lines += found["lines"]
@@ -95,25 +111,40 @@ class Tally:
         if found["longest_lines"] > longest:
             self.longest = measured
 
-    def to_json(self, *, seconds: float, relay: str) -> dict[str, Any]:
-        """The demo's result for programs. `relay` is the id of the middle node."""
-        measured = sum(node.files for node in self.nodes.values())
-        crossed = self.crossed(relay)
+    @property
+    def measured(self) -> int:
+        """Files that came back, right or wrong."""
+        return sum(node.files for node in self.nodes.values())
+
+    @property
+    def crossed(self) -> int:
+        """Files that were measured behind a relay."""
+        return sum(node.files for node in self.nodes.values() if node.behind_a_relay)
+
+    def share(self, node: NodeTally) -> float:
+        """How much of the work this node did, from 0 to 1."""
+        return node.files / self.measured if self.measured else 0.0
+
+    def to_json(self, *, seconds: float) -> dict[str, Any]:
+        """The demo's result for programs."""
         return {
             "agreed": self.agreed,
             "total": self.total,
             "all_agreed": self.all_agreed,
             "seconds": round(seconds, 3),
-            "forwarded_share": round(crossed / measured, 4) if measured else None,
+            "forwarded_share": round(self.crossed / self.measured, 4) if self.measured else None,
             "nodes": [
                 {
                     "name": node.name,
                     "node": node.node,
-                    "pid": node.pid,
+                    "pid": node.pids[-1],
+                    "pids": node.pids,
+                    "restarts": node.restarts,
                     "files": node.files,
+                    "share": round(self.share(node), 4),
                     "bytes": node.bytes,
                     "busy_s": round(node.busy_s, 3),
-                    "forwarded_files": crossed if node.node == relay else 0,
+                    "behind_a_relay": node.behind_a_relay,
                     "forwarded_envelopes": node.forwarded_envelopes,
                     "forwarded_bytes": node.forwarded_bytes,
                 }
@@ -128,8 +159,3 @@ class Tally:
             "failed": self.failed,
             "skipped": self.skipped,
         }
-
-    def crossed(self, relay: str) -> int:
-        """Files that were forwarded by the relay: those for the node behind it."""
-        behind = list(self.nodes)[list(self.nodes).index(relay) + 1 :]
-        return sum(self.nodes[node].files for node in behind)
