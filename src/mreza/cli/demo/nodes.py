@@ -250,7 +250,7 @@ class Detour:
             node.terminate()
         for node in self.nodes:
             await node.end()
-            # Where our folder's path is too long for a socket, that of a killed node lies elsewhere.
+            # Where our folder's path is too long for a socket, a killed node's lies elsewhere.
             control_path(node.state / "nodes" / node.name).unlink(missing_ok=True)
         self._folder.cleanup()
 
