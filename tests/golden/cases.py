@@ -228,7 +228,7 @@ CASES: dict[str, Case] = {
     "refused: old epoch": _message(
         link.REFUSED, link.Refused("old_epoch", "", records.AgedRecord(RECORD, 1.5))
     ),
-    "probe": _message(link.PROBE, link.Probe(1_000_000, 2_000_000, 300)),
+    "probe": _message(link.PROBE, link.Probe(1_000_000, 2_000_000, 300, 100_000, hears=False)),
     "goodbye": _message(link.GOODBYE, link.Goodbye("shutdown")),
     "beacon": _message(link.BEACON, BEACON),
     "envelope": _envelope(PLAIN),

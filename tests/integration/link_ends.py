@@ -104,6 +104,9 @@ class LinkEnd:
     def link_rtt(self, peer: NodeId, rtt_s: float) -> None:
         self.rtts.append(rtt_s)
 
+    def link_reset(self, peer: NodeId) -> None:
+        self.log.append(("reset", peer))
+
     def peer_gone(self, peer: NodeId) -> None:
         self.log.append(("gone", peer))
 

@@ -55,7 +55,7 @@ class MeshConfig(Config):
     topology: TopologyConfig = Field(default_factory=TopologyConfig)
     "Which links a node keeps."
     link: LinkConfig = Field(default_factory=LinkConfig)
-    "Keepalive, patience and bounds of links."
+    "Probes, patience and bounds of links."
     records: RecordsConfig = Field(default_factory=RecordsConfig)
     "Lifetimes of the shared signed statements."
     routing: RoutingConfig = Field(default_factory=RoutingConfig)

@@ -72,6 +72,16 @@ class RttMeasured(msgspec.Struct, frozen=True):
     """A probe came back; the smoothed time is `LinkSession.rtt_s`."""
 
 
+class ProbeQueued(msgspec.Struct, frozen=True):
+    """The peer should know something at once: write what waits, and ask for the deadline again."""
+
+
+class UsableChanged(msgspec.Struct, frozen=True):
+    """Both ends hear each other, or one of them does not; the connection stays."""
+
+    usable: bool
+
+
 class RefusedByPeer(msgspec.Struct, frozen=True):
     """The peer's last word."""
 
@@ -91,8 +101,16 @@ class PeerLeft(msgspec.Struct, frozen=True):
     reason: str
 
 
+_RTT_MEASURED = RttMeasured()
 SessionEvent: TypeAlias = (
-    HelloReceived | FrameReceived | RttMeasured | RefusedByPeer | RefusedByUs | PeerLeft
+    HelloReceived
+    | FrameReceived
+    | RttMeasured
+    | ProbeQueued
+    | UsableChanged
+    | RefusedByPeer
+    | RefusedByUs
+    | PeerLeft
 )
 
 
@@ -130,11 +148,11 @@ class LinkSession:
         self._goodbye: bytes | None = None
         "Goes after the queue."
         self._hello_until = now + config.handshake_timeout_s
-        self._liveness = Liveness(
-            probe_interval_s=config.probe_interval_s, silent_after_s=config.silent_after_s, now=now
-        )
+        self._liveness = Liveness(config=config, now=now)
         self._echo_us = 0
         self._echo_at = 0.0
+        self.usable = True
+        "As told last: `UsableChanged` is yielded when it changes."
         self._pieces: list[bytes] = []
         self._pieces_size = 0
         if dialed:
@@ -176,6 +194,11 @@ class LinkSession:
                     return
         except DecodeError as error:
             yield self._refuse_it(RefusalCode.MALFORMED, str(error))
+            return
+        if self.is_up and self._probe_if_due(now):
+            if self._liveness.usable is not self.usable:
+                yield self._usable_changed()
+            yield ProbeQueued()
 
     def accept(self, hello: Hello, *, now: float) -> None:
         """The peer's hello is good: the link is up, for the peer when our answer arrives."""
@@ -183,7 +206,14 @@ class LinkSession:
         self._reader.limit = BODY_MAX
         if not self.dialed:
             self._say_hello()
-        self._probe(now)
+        self._liveness = Liveness(config=self._config, now=now)
+        self._probe_if_due(now)
+
+    def carry(self, *, routes: bool, now: float) -> bool:
+        """Whether routes lead over this link; True if `advance` must be called earlier for that."""
+        before = self._liveness.next_deadline()
+        self._liveness.carry(routes=routes, now=now)
+        return self.is_up and self._liveness.next_deadline() < before
 
     def refuse(self, code: str, text: str, introduction: AgedRecord | None = None) -> None:
         """Say why and be done; what waits is not sent (`take_waiting` has it)."""
@@ -204,7 +234,7 @@ class LinkSession:
         return self._queue.push(kind, body, priority)
 
     def advance(self, *, now: float) -> SessionEvent | None:
-        """Probe if it is time; give up if the peer had its time."""
+        """Probe if it is time; hold the link unusable, or give it up, if the peer had its time."""
         if self.refused:
             return None
         if self.peer_hello is None:
@@ -212,12 +242,12 @@ class LinkSession:
                 waited = f"{self._config.handshake_timeout_s:g} s"
                 return self._refuse_it(RefusalCode.TIMEOUT, f"no hello within {waited}")
             return None
-        if self._liveness.is_silent(now=now):
+        self._liveness.advance(now=now)
+        if self._liveness.is_over(now=now):
             silence_s = self._liveness.silence_s(now=now)
             return self._refuse_it(RefusalCode.SILENT, f"nothing received for {silence_s:.1f} s")
-        if not self.leaving and self._liveness.probe_due(now=now):
-            self._probe(now)
-        return None
+        self._probe_if_due(now)
+        return self._usable_changed() if self._liveness.usable is not self.usable else None
 
     # Outputs.
 
@@ -272,7 +302,7 @@ class LinkSession:
             yield FrameReceived(kind, body)
         elif kind == FrameType.PROBE:
             if self._receive_probe(PROBE.decode(body), now):
-                yield RttMeasured()
+                yield _RTT_MEASURED
         elif kind == FrameType.ENVELOPE_PART:
             whole = self._join_part(body)
             if whole is not None:
@@ -299,10 +329,14 @@ class LinkSession:
     def _receive_probe(self, probe: Probe, now: float) -> bool:
         first = not self._echo_us
         self._echo_us, self._echo_at = probe.stamp_us, now
+        self._liveness.probe_heard(next_s=probe.next_us / 1e6, hears=probe.hears, now=now)
         if first and not self.leaving:
             # The first one is answered at once: a new link should not wait for its round-trip time.
             self._probe(now)
-        return self.rtt.echoed(echo_us=probe.echo_us, held_us=probe.held_us, now=now)
+        # What comes first after a pause tells how long the pause was.
+        return self.usable and self.rtt.echoed(
+            echo_us=probe.echo_us, held_us=probe.held_us, now=now
+        )
 
     def _join_part(self, body: bytes) -> bytes | None:
         if not body or body[0] & ~(_FIRST | _LAST):
@@ -320,10 +354,26 @@ class LinkSession:
         self._pieces_size = 0
         return whole
 
+    def _probe_if_due(self, now: float) -> bool:
+        if self.leaving or not self._liveness.probe_due(now=now):
+            return False
+        self._probe(now)
+        return True
+
     def _probe(self, now: float) -> None:
-        held_us = int((now - self._echo_at) * 1e6) if self._echo_us else 0
-        probe = Probe(stamp_us=stamp_us(now), echo_us=self._echo_us, held_us=held_us)
+        liveness = self._liveness
+        probe = Probe(
+            stamp_us(now),
+            self._echo_us,
+            int((now - self._echo_at) * 1e6) if self._echo_us else 0,
+            int(liveness.interval_s * 1e6),
+            liveness.hears,
+        )
         self._queue.push(FrameType.PROBE, PROBE.encode(probe), 0)
+
+    def _usable_changed(self) -> UsableChanged:
+        self.usable = self._liveness.usable
+        return UsableChanged(self.usable)
 
     def _refuse_it(self, code: str, text: str) -> RefusedByUs:
         self.refuse(code, text)

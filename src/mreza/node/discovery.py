@@ -182,7 +182,8 @@ class Discovery:
     def link_down(self, peer: NodeId, cause: str) -> None:
         """The only link to a peer ended."""
         now = self._clock.monotonic()
-        host = self._hosts.pop(peer, "")
+        # Not forgotten: more may become known of why it ended.
+        host = self._hosts.get(peer, "")
         self.candidates.lost(peer, cause=cause, remote_host=host, now=now)
         self._wake.set()
 

@@ -21,10 +21,12 @@ from mreza.link.session import (
     HelloReceived,
     LinkSession,
     PeerLeft,
+    ProbeQueued,
     RefusedByPeer,
     RefusedByUs,
     RttMeasured,
     SessionEvent,
+    UsableChanged,
 )
 from mreza.link.table import LinkFacts
 from mreza.security.certificates import MemberCertificate
@@ -34,10 +36,13 @@ from mreza.wire.records import AgedRecord
 
 PARTING_S = 5.0
 "How long both ends of a replaced link have to empty it. Default: a handshake's patience."
+MEASURED_EVERY_S = 1.0
+"How often the host is told of the round-trip time: each time costs a look at all links."
 JOIN_TIMEOUT_S = 20.0
 "For a whole join; its authority may be several hops away."
 UP = "up"
 RESET = "reset"
+SILENT = "silent"
 CLOSED = "closed"
 REPLACED = "replaced"
 _CERTIFICATE_CODES = {"other_mesh": RefusalCode.OTHER_MESH}
@@ -73,7 +78,13 @@ class LinkHost(Protocol):
 
     def frame(self, peer: NodeId, kind: int, body: bytes) -> None: ...
 
-    def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None: ...
+    def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None:
+        """The smoothed time, now and then."""
+        ...
+
+    def usable_changed(self, link: LinkConnection, *, usable: bool) -> None:
+        """Both ends of a link that is up hear each other, or do not any more."""
+        ...
 
     def peer_left(self, link: LinkConnection, reason: str) -> None: ...
 
@@ -132,6 +143,7 @@ class LinkConnection:
         self.settled = False
         self._join: JoinConversation | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._measured_due = 0.0
         self._arm(self.since + host.config.handshake_timeout_s)
 
     # What the host does.
@@ -220,6 +232,12 @@ class LinkConnection:
     def await_replacement(self) -> None:
         """The peer has parted; give the link that it keeps a while to come up."""
         self._arm(self._host.clock.monotonic() + PARTING_S)
+
+    def carry(self, *, routes: bool) -> None:
+        """Whether routes lead over this link: one that is spare is probed less often."""
+        session = self.session
+        if session is not None and session.carry(routes=routes, now=self._host.clock.monotonic()):
+            self._arm(session.next_deadline())
 
     def close(self, cause: str) -> None:
         """Close without a word."""
@@ -332,8 +350,12 @@ class LinkConnection:
                     # Until now the timer ran for the handshake; from now on it is for probes.
                     self._arm(self.session.next_deadline())
             case RttMeasured():
-                assert self.session is not None  # noqa: S101 - it measured
-                host.rtt_measured(self, self.session.rtt_s or 0.0)
+                self._measured()
+            case UsableChanged(usable):
+                host.usable_changed(self, usable=usable)
+            case ProbeQueued():
+                assert self.session is not None  # noqa: S101 - it queued
+                self._arm(self.session.next_deadline())
             case RefusedByPeer(refused):
                 self.cause = self.cause or refused.code
                 host.refused(
@@ -348,6 +370,12 @@ class LinkConnection:
                 host.refused(self, code=code, text=text, by_us=True)
             case PeerLeft(reason):
                 host.peer_left(self, reason)
+
+    def _measured(self) -> None:
+        now = self._host.clock.monotonic()
+        if now >= self._measured_due and self.session is not None:
+            self._measured_due = now + MEASURED_EVERY_S
+            self._host.rtt_measured(self, self.session.rtt_s or 0.0)
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:

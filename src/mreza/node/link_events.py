@@ -36,15 +36,22 @@ class LinkEvents(Protocol):
     def link_up(
         self, peer: NodeId, hello: Hello, address: Address, *, dialed: bool, rtt_s: float
     ) -> None:
-        """A link to a peer that had none."""
+        """A link to a peer that had none, or whose link is usable again."""
         ...
 
     def link_down(self, peer: NodeId, cause: str) -> None:
-        """The link to a peer ended: `reset`, `closed`, `silent`, `replaced` or a refusal code."""
+        """The link to a peer ended: `reset`, `closed`, `silent`, `replaced` or a refusal code.
+
+        After `silent` the same link may come up again.
+        """
         ...
 
     def link_rtt(self, peer: NodeId, rtt_s: float) -> None:
         """The smoothed round-trip time was measured again."""
+        ...
+
+    def link_reset(self, peer: NodeId) -> None:
+        """A link that was `silent` ended without a word: its cause is `reset` after all."""
         ...
 
     def peer_gone(self, peer: NodeId) -> None:

@@ -74,6 +74,11 @@ class LinkNews:
         self._core.control.link_rtt(peer, rtt_s=rtt_s, now=self._now)
         self._wake()
 
+    def link_reset(self, peer: NodeId) -> None:
+        self._core.link_down(peer, cause="reset", now=self._now)
+        self._finder().link_down(peer, "reset")
+        self._wake()
+
     def peer_gone(self, peer: NodeId) -> None:
         self._core.link_down(peer, cause="gone", now=self._now)
         self._wake()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from typing import Any
 
 from mreza.address import Address
@@ -134,12 +134,12 @@ class Links:
         self._up.flush()
 
     def has(self, peer: NodeId) -> bool:
-        """True if a link to this peer is up."""
+        """True if a link to this peer is up and usable."""
         return peer in self._up
 
     @property
     def peers(self) -> dict[NodeId, LinkView]:
-        """Every link that is up."""
+        """Every link that is up and usable."""
         return self._up.views()
 
     @property
@@ -160,6 +160,11 @@ class Links:
         if link is not None:
             link.refuse(code, text, introduction)
             self._up.down(link, code)
+
+    def carry(self, peers: Container[NodeId]) -> None:
+        """Routes lead over the links to these peers; the others are probed less often."""
+        for link in self._up.all():
+            link.carry(routes=link.peer in peers)
 
     def renew(self, reason: str) -> None:
         """Part from every peer, so that all hear our new hello when they or we dial again."""
@@ -255,7 +260,7 @@ class Links:
             link.refuse(RefusalCode.TOO_MANY, f"this node has {LINKS_MAX} links")
         elif verdict is Verdict.KEEP:
             self._turn_away(link, hello)
-        elif existing is not None and verdict is Verdict.MERGE:
+        elif existing is not None and verdict is Verdict.MERGE and self._up.holds(existing):
             self._accept_hello(link, hello)
             self._up.merge(existing, link)
         else:
@@ -270,6 +275,9 @@ class Links:
     def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None:
         if link.peer is not None and self._up.holds(link):
             self._events.link_rtt(link.peer, rtt_s)
+
+    def usable_changed(self, link: LinkConnection, *, usable: bool) -> None:
+        self._up.set_usable(link, usable=usable)
 
     def peer_left(self, link: LinkConnection, reason: str) -> None:
         if reason == REPLACED and self._up.holds(link):

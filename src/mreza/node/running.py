@@ -48,6 +48,7 @@ from mreza.planes.effects import (
     InboundData,
     RaiseEpoch,
     Resolve,
+    RoutesLead,
     RunHandler,
     SendFrame,
     Stop,
@@ -283,6 +284,8 @@ class RunningNode:
                 self.work.cancel(run_id)
             case Announce(event):
                 self._emit(event)
+            case RoutesLead(next_hops):
+                self.links.carry(next_hops)
             case AddressesLearned(node, addresses):
                 self.discovery.learned(node, addresses)
             case CloseLink(peer, code, text, introduction):

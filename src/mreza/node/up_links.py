@@ -1,11 +1,15 @@
-"""The links that are up: one for each peer at most, and what becomes of frames as that changes."""
+"""The links that are up: one for each peer at most, and what becomes of frames as that changes.
+
+A link on which one end does not hear the other is unusable: to the node it has ended, but its
+connection is kept for a while, and it is the link again as soon as both ends hear each other.
+"""
 
 from __future__ import annotations
 
 from mreza.ids import NodeId
 from mreza.link.send_queue import Body, Waiting
 from mreza.link.session import LinkSession
-from mreza.node.link_connection import CLOSED, REPLACED, LinkConnection
+from mreza.node.link_connection import CLOSED, REPLACED, RESET, SILENT, LinkConnection
 from mreza.node.link_events import LinkEvents, LinkView, view_of
 from mreza.wire.frame import FrameType
 from mreza.wire.link import Hello
@@ -17,6 +21,8 @@ class UpLinks:
     def __init__(self, events: LinkEvents) -> None:
         self._events = events
         self._links: dict[NodeId, LinkConnection] = {}
+        self._unusable: dict[NodeId, LinkConnection] = {}
+        "Connections that may become the link to their peer again."
         self._dirty: dict[LinkConnection, None] = {}
         "Those with something to write."
 
@@ -29,12 +35,12 @@ class UpLinks:
         return len(self._links)
 
     def get(self, peer: NodeId) -> LinkConnection | None:
-        """The link to this peer."""
-        return self._links.get(peer)
+        """The link to this peer, or the unusable one."""
+        return self._links.get(peer) or self._unusable.get(peer)
 
     def all(self) -> list[LinkConnection]:
-        """Every link, the newest last."""
-        return list(self._links.values())
+        """Every link, the newest last, and every unusable one."""
+        return [*self._links.values(), *self._unusable.values()]
 
     def views(self) -> dict[NodeId, LinkView]:
         """Every link as it is now."""
@@ -71,9 +77,9 @@ class UpLinks:
         assert link.peer is not None  # noqa: S101 - it said hello
         self._links[link.peer] = link
         link.report_up()
-        self._events.link_up(
-            link.peer, hello, link.address, dialed=link.dialed, rtt_s=link.connect_rtt_s
-        )
+        measured_s = _session_of(link).rtt_s
+        rtt_s = link.connect_rtt_s if measured_s is None else measured_s
+        self._events.link_up(link.peer, hello, link.address, dialed=link.dialed, rtt_s=rtt_s)
 
     def merge(self, old: LinkConnection, new: LinkConnection) -> None:
         """Both ends keep the new link: what waits moves there, and to the node nothing happened."""
@@ -89,26 +95,46 @@ class UpLinks:
 
     def down(self, link: LinkConnection, cause: str) -> None:
         """A link has ended, with what waited on it; nothing happens if it was none."""
-        if not self.holds(link):
+        if self.holds(link):
+            self._end(link, cause)
+        elif link.peer is not None and self._unusable.get(link.peer) is link:
+            del self._unusable[link.peer]
+            if cause == RESET:
+                self._events.link_reset(link.peer)
+
+    def set_usable(self, link: LinkConnection, *, usable: bool) -> None:
+        """Both ends hear each other, or not any more; nothing happens if it is no link."""
+        peer = link.peer
+        if peer is None:
             return
-        peer = self._remove(link)
-        waiting = _session_of(link).take_waiting()
-        self._events.link_down(peer, cause)
-        self._report_dropped(peer, waiting)
+        if not usable and self.holds(link):
+            self._unusable[peer] = link
+            self._end(link, SILENT)
+        elif usable and self._unusable.get(peer) is link:
+            del self._unusable[peer]
+            session = _session_of(link)
+            assert session.peer_hello is not None  # noqa: S101 - it was up
+            self.bring_up(link, session.peer_hello)
 
     def retire(self, link: LinkConnection, reason: str) -> None:
         """What waits is sent, then goodbye; to the node the link has ended now."""
-        peer = self._remove(link)
+        assert link.peer is not None  # noqa: S101 - it is up
+        self._unusable.pop(link.peer, None)
+        self._dirty.pop(link, None)
+        was_usable = self._links.pop(link.peer, None) is not None
         link.part(reason)
-        self._events.link_down(peer, CLOSED)
+        if was_usable:
+            self._events.link_down(link.peer, CLOSED)
 
     # Rules.
 
-    def _remove(self, link: LinkConnection) -> NodeId:
+    def _end(self, link: LinkConnection, cause: str) -> None:
         assert link.peer is not None  # noqa: S101 - it is up
         del self._links[link.peer]
         self._dirty.pop(link, None)
-        return link.peer
+        waiting = _session_of(link).take_waiting()
+        self._events.link_down(link.peer, cause)
+        self._report_dropped(link.peer, waiting)
 
     def _report_dropped(self, peer: NodeId, frames: list[Waiting]) -> None:
         for waiting in frames:

@@ -34,6 +34,7 @@ from mreza.planes.effects import (
     RequestsNumbered,
     RequestsReturned,
     RoutesChanged,
+    RoutesLead,
     WorkLost,
 )
 from mreza.planes.reading import RecordReader
@@ -348,6 +349,7 @@ class NodeCore:
     def _routes_changed(self, _: RoutesChanged, now: float) -> None:
         self.data.routes_changed(now=now)
         self.service.offers_changed(now=now)
+        self._out.append(RoutesLead(self.control.router.next_hops()))
 
     def _peer_restarted(self, effect: PeerRestarted, now: float) -> None:
         node, same_process = effect.node, effect.same_process

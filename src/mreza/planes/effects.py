@@ -59,6 +59,12 @@ class RoutesChanged(msgspec.Struct, frozen=True):
     """Next hops or reachability changed: unacknowledged batches may need another way."""
 
 
+class RoutesLead(msgspec.Struct, frozen=True):
+    """Routes were computed: these neighbors are next hops; links to others are spare."""
+
+    next_hops: tuple[NodeId, ...]
+
+
 class PeerRestarted(msgspec.Struct, frozen=True):
     """A known node has another epoch.
 

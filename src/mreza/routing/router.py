@@ -84,6 +84,10 @@ class Router:
     def has_link(self, peer: NodeId) -> bool:
         return peer in self._links
 
+    def next_hops(self) -> tuple[NodeId, ...]:
+        """The peers over whose links routes lead."""
+        return tuple(dict.fromkeys(route.next_hop for route in self._paths.routes.values()))
+
     def path_to(self, destination: NodeId) -> tuple[NodeId, ...]:
         """This node, all relays, the destination; empty if there is no path."""
         return self._paths.path_to(destination)

@@ -77,15 +77,19 @@ class Refused(Wire, frozen=True):
 
 
 class Probe(Wire, frozen=True):
-    """Keepalive and round-trip time: own stamp, echo of the peer's last, how long it was held."""
+    """Sign of life and round-trip time. Not answered: each end sends its own."""
 
     stamp_us: int
     echo_us: int = 0
     "0: nothing received yet."
     held_us: int = 0
+    next_us: int = 0
+    "The sender's next probe leaves within this time; 0: not said."
+    hears: bool = True
+    "False: the sender has heard nothing for too long. That is news to whoever hears this."
 
     def check(self) -> None:
-        for stamp in (self.stamp_us, self.echo_us, self.held_us):
+        for stamp in (self.stamp_us, self.echo_us, self.held_us, self.next_us):
             within("probe time", stamp, 0, U64_MAX)
 
 

@@ -66,10 +66,10 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_rule_between_two_settings_is_told_with_their_section() -> None:
-    with pytest.raises(ConfigError, match=r"^LinkConfig: silent_after_s must be at least two"):
-        LinkConfig(silent_after_s=0.5)
+    with pytest.raises(ConfigError, match=r"^LinkConfig: silent_after_s must be at least missed"):
+        LinkConfig(silent_after_s=0.2)
     with pytest.raises(ConfigError, match=r"^link: LinkConfig: silent_after_s must be"):
-        MeshConfig(link={"silent_after_s": 0.5})
+        MeshConfig(link={"silent_after_s": 0.2})
 
 
 def test_settings_do_not_change() -> None:

@@ -13,6 +13,7 @@ from mreza.link.session import (
     RefusedByUs,
     RttMeasured,
     SessionEvent,
+    UsableChanged,
 )
 from mreza.wire.frame import BODY_MAX, FrameType, encode_frame
 from mreza.wire.link import HELLO, PROBE, PROTOCOL_VERSION, Hello, Probe, Refused
@@ -22,6 +23,7 @@ ME, PEER = NodeId(b"m" * 16), NodeId(b"p" * 16)
 MESH = MeshId(b"M" * 16)
 PLENTY = 1 << 30
 CONFIG = LinkConfig(probe_interval_s=0.5, silent_after_s=5.0, handshake_timeout_s=3.0)
+NOTICED_S = 3.25 * 0.5
 ENVELOPE, PART = FrameType.ENVELOPE, FrameType.ENVELOPE_PART
 
 
@@ -218,7 +220,7 @@ def test_both_ends_know_the_round_trip_time_after_three_flights() -> None:
 def test_probes_keep_an_idle_link_and_say_how_long_an_echo_was_held() -> None:
     dialer, acceptor = linked(now=1.0)
     deadline = dialer.next_deadline()
-    assert deadline == 1.0
+    assert deadline == 1.5
     now = 1.0
     for _ in range(40):
         now += 0.5
@@ -230,16 +232,69 @@ def test_probes_keep_an_idle_link_and_say_how_long_an_echo_was_held() -> None:
     assert dialer.rtt_s == pytest.approx(0.0, abs=1e-3)
 
 
-def test_a_silent_peer_is_told_and_given_up() -> None:
+def wait(end: LinkSession, *, until: float) -> list[tuple[float, SessionEvent]]:
+    """Wake it at its deadlines; what it says, and when."""
+    said = []
+    while (at := end.next_deadline()) is not None and at <= until:
+        event = end.advance(now=at)
+        if event is not None:
+            said.append((at, event))
+    return said
+
+
+def test_a_silent_peer_makes_the_link_unusable_and_is_given_up_later() -> None:
     dialer, _ = linked()
-    now, event = 0.0, None
-    while event is None:
-        now += 0.5
-        event = dialer.advance(now=now)
-    assert isinstance(event, RefusedByUs)
-    assert (event.code, now) == ("silent", 5.0)
+    unusable, over = wait(dialer, until=60.0)
+    assert unusable == (NOTICED_S, UsableChanged(usable=False))
+    assert over[0] == 5.0
+    assert isinstance(over[1], RefusedByUs)
+    assert over[1].code == "silent"
     assert dialer.refused
     assert dialer.advance(now=9.0) is None
+
+
+def test_a_peer_that_was_silent_makes_the_link_usable_at_both_ends_at_once() -> None:
+    dialer, acceptor = linked()
+    assert wait(dialer, until=3.0) == [(NOTICED_S, UsableChanged(usable=False))]
+    wait(acceptor, until=0.5)
+    events = carry(acceptor, dialer, now=3.0)
+    assert UsableChanged(usable=True) in events
+    assert not any(isinstance(event, RttMeasured) for event in events)
+    assert UsableChanged(usable=False) not in carry(dialer, acceptor, now=3.0)
+    assert dialer.usable
+    assert acceptor.usable
+
+
+def test_an_end_that_is_not_heard_is_told_so_on_the_way_that_is_left() -> None:
+    dialer, acceptor = linked()
+    for turn in range(1, 8):
+        now = turn * 0.5
+        wait(dialer, until=now)
+        wait(acceptor, until=now)
+        written(dialer)
+        events = carry(acceptor, dialer, now=now)
+        if UsableChanged(usable=False) in events:
+            break
+    assert [end.usable for end in (dialer, acceptor)] == [False, False]
+    assert now == 2.0
+    carry(dialer, acceptor, now=4.0)
+    carry(acceptor, dialer, now=4.0)
+    carry(dialer, acceptor, now=4.0)
+    assert [end.usable for end in (dialer, acceptor)] == [True, True]
+
+
+def test_a_spare_link_says_that_it_is_probed_less_often() -> None:
+    dialer, acceptor = linked()
+    assert not dialer.carry(routes=False, now=0.1)
+    wait(dialer, until=0.5)
+    carry(dialer, acceptor, now=0.5)
+    assert wait(acceptor, until=3.0) == []
+    assert dialer.carry(routes=True, now=0.6)
+    wait(dialer, until=0.6)
+    carry(dialer, acceptor, now=0.6)
+    ((at, event),) = wait(acceptor, until=5.0)
+    assert event == UsableChanged(usable=False)
+    assert 0.6 + 3 * 0.5 < at < 0.6 + 6 * 0.5
 
 
 def test_a_hello_must_come_in_time() -> None:

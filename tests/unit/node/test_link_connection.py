@@ -162,11 +162,40 @@ async def test_a_silent_peer_is_probed_and_then_given_up(network: FakeNetwork) -
     assert a.links.has(b.me)
     other.hold()
     config = LinkConfig()
-    for _ in range(int(config.silent_after_s / config.probe_interval_s) + 1):
-        clock.now += config.probe_interval_s
+    clock.now += config.probe_interval_s
+    while link._timer is not None and clock.now < 1e6 and not a.codes():
+        session = link.session
+        assert session is not None
+        clock.now = session.next_deadline() or 1e6
         link._timer_fired()
+        if a.log[-1] == ("down", b.me, "silent") and not a.codes():
+            assert not a.links.has(b.me)
+            assert a.links.connections == 1
     assert a.log[-1] == ("down", b.me, "silent")
     assert a.codes() == ["silent"]
+    await close(a, b)
+
+
+async def test_a_link_that_is_usable_again_is_the_link_again(network: FakeNetwork) -> None:
+    clock = HandClock()
+    a, b, link = await links_of(clock)
+    ((_, other),) = network.pairs
+    other.hold()
+    session = link.session
+    assert session is not None
+    while a.links.has(b.me):
+        clock.now = session.next_deadline() or 0.0
+        link._timer_fired()
+    assert a.log[-1] == ("down", b.me, "silent")
+    (theirs,) = b.links._all
+    theirs._timer_fired()
+    other.release()
+    await until(lambda: a.links.has(b.me))
+    assert [entry[0] for entry in a.log] == ["up", "down", "up"]
+    assert a.links.connections == 1
+    a.links.send(b.me, ENVELOPE, b"goes over it", 1)
+    a.links.flush()
+    await until(lambda: b.frames)
     await close(a, b)
 
 

@@ -86,6 +86,14 @@ def test_a_link_that_ends(case: Case) -> None:
     assert case.wakes == 1
 
 
+def test_a_silent_link_that_turns_out_to_be_reset_is_no_event(case: Case) -> None:
+    case.news.link_reset(PEER)
+    assert case.core.heard == [("link_down", PEER, "reset", 1000.0)]
+    assert case.finder.heard == [("link_down", PEER, "reset")]
+    assert case.events == []
+    assert case.wakes == 1
+
+
 def test_what_is_for_the_core_alone(case: Case) -> None:
     case.news.link_rtt(PEER, 0.1)
     case.news.peer_gone(PEER)

@@ -63,6 +63,9 @@ class Events:
     def link_down(self, peer: NodeId, cause: str) -> None:
         self.heard.append(("down", peer, cause))
 
+    def link_reset(self, peer: NodeId) -> None:
+        self.heard.append(("reset", peer))
+
     def frame_dropped(self, peer: NodeId, kind: int, body: bytes) -> None:
         self.heard.append(("dropped", peer, kind, bytes(body)))
 
@@ -177,3 +180,59 @@ def test_a_retired_link_sends_what_waits_and_has_ended_for_the_node(
     assert link.session is not None
     assert len(link.session.take_waiting()) == 1
     assert links.views() == {}
+
+
+def hear(link: Link) -> None:
+    """Have its peer's hello accepted."""
+    assert link.session is not None
+    link.session.accept(HELLO, now=0.0)
+
+
+def test_an_unusable_link_has_ended_for_the_node_until_it_is_usable_again(
+    links: UpLinks, events: Events
+) -> None:
+    link = Link()
+    connection = up(links, link)
+    hear(link)
+    links.send(PEER, ENVELOPE, b"waits", 1)
+    for _ in range(2):
+        links.set_usable(connection, usable=False)
+    assert events.heard[1:] == [("down", PEER, "silent"), ("dropped", PEER, ENVELOPE, b"waits")]
+    assert PEER not in links
+    assert not links.holds(connection)
+    assert links.views() == {}
+    assert links.get(PEER) is connection
+    assert links.all() == [connection]
+    for _ in range(2):
+        links.set_usable(connection, usable=True)
+    assert [entry[0] for entry in events.heard] == ["up", "down", "dropped", "up"]
+    assert links.holds(connection)
+
+
+@pytest.mark.parametrize(("cause", "told"), [("reset", [("reset", PEER)]), ("silent", [])])
+def test_an_unusable_link_that_ends_is_no_news_but_a_reset(
+    links: UpLinks, events: Events, cause: str, told: list[tuple[Any, ...]]
+) -> None:
+    connection = up(links, Link())
+    links.set_usable(connection, usable=False)
+    links.down(connection, cause)
+    assert events.heard[2:] == told
+    assert links.get(PEER) is None
+    links.set_usable(connection, usable=True)
+    assert PEER not in links
+
+
+def test_an_unusable_link_is_retired_in_silence(links: UpLinks, events: Events) -> None:
+    link = Link()
+    connection = up(links, link)
+    links.set_usable(connection, usable=False)
+    links.retire(connection, "shutdown")
+    assert events.heard[2:] == []
+    assert link.said == ["up", "part shutdown"]
+    assert links.all() == []
+
+
+def test_what_was_never_a_link_has_no_use(links: UpLinks, events: Events) -> None:
+    for link in (Link(), Link(None)):
+        links.set_usable(cast("LinkConnection", link), usable=False)
+    assert events.heard == []

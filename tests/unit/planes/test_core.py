@@ -23,6 +23,7 @@ from mreza.planes.effects import (
     PeerRestarted,
     RaiseEpoch,
     RoutesChanged,
+    RoutesLead,
     SendFrame,
     WorkLost,
 )
@@ -260,7 +261,7 @@ def test_what_one_plane_says_reaches_the_others(
         ("ServicePlane.node_lost", PEER, "gone", 5.0),
     ]
     assert alone.drops == {"hop_limit": 3}
-    assert alone.drain() == []
+    assert alone.drain() == [RoutesLead(())]
 
 
 def test_what_planes_do_not_handle_is_for_the_driver_in_order(alone: NodeCore) -> None:
