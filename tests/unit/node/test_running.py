@@ -149,7 +149,7 @@ async def test_a_raised_epoch_is_on_disk_first_and_everybody_is_greeted_again(
         await eventually_async(lambda: a.links and b.links and len(network.pairs) > before)
         views = b._node.links.peers
         assert views[a.node_id].epoch == a._node.core.epoch
-        assert [m.state for m in b.members] == [MemberState.ALIVE] * 2
+        await eventually_async(lambda: [m.state for m in b.members] == [MemberState.ALIVE] * 2)
 
 
 async def test_without_room_on_the_disk_the_epoch_waits(monkeypatch: pytest.MonkeyPatch) -> None:
