@@ -219,7 +219,16 @@ def _say_report(found: Report, options: SimOptions) -> None:
     )
 
 
-SUMMARY = ("formed_s", "healed_s", "messages", "bytes", "hops_mean", "lost", "latency_p99_s")
+SUMMARY = (
+    "formed_s",
+    "healed_s",
+    "messages",
+    "losses",
+    "bytes",
+    "hops_p99",
+    "latency_s_p50",
+    "latency_s_p99",
+)
 "Figures of a line in which a scenario stands beside others; their medians."
 
 

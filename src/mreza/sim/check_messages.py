@@ -8,8 +8,8 @@ from mreza.errors import WorkerLost
 from mreza.qos import Delivery
 from mreza.sim.agenda import START_S
 from mreza.sim.checker import CheckFailed
+from mreza.sim.ledger import Called, Ledger, Sent
 from mreza.sim.node import Handled, SimNode
-from mreza.sim.traffic import Called, Ledger, Sent
 from mreza.sim.world import World
 
 SLACK_S = 1.0
@@ -44,6 +44,10 @@ class Messages:
                 )
 
     def _hear(self, node: SimNode, entry: Handled) -> None:
+        wrong = self._ledger.why_not_intact(entry.payload)
+        if wrong is not None:
+            self._failed = f"{node.name} handled {wrong}"
+            return
         number = entry.payload[0]
         seen = self._handled.setdefault((node.name, node.life), set())
         if number in seen:
@@ -87,8 +91,11 @@ class Calls:
         self.step(world)
 
     def _ran(self, called: Called) -> None:
-        if called.once and called.runs > 1:
-            self._failed = f"{_shown(called)} ran {called.runs} times, and must not run twice"
+        per_life = bool(called.destination)
+        times = called.runs.count(called.runs[-1]) if per_life else len(called.runs)
+        if called.once and times > 1:
+            life = " in one life of its destination" if per_life else ""
+            self._failed = f"{_shown(called)} ran {times} times{life}, and must not run twice"
 
     def _resolved(self, called: Called) -> None:
         node = self._world.nodes[called.source]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mreza.ids import NodeId
 from mreza.sim.checker import CheckFailed, Sampled
+from mreza.sim.ledger import Ledger
 from mreza.sim.link import Way
 from mreza.sim.node import SimNode
-from mreza.sim.traffic import Ledger
 from mreza.sim.world import World
 from mreza.wire.envelope import HOP_LIMIT, decode_envelope
 from mreza.wire.frame import FrameType

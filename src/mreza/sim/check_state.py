@@ -6,8 +6,8 @@ from mreza.ids import NodeId, boot_of
 from mreza.planes.intake import WAIT_MAX
 from mreza.records.database import Rank, Slot
 from mreza.sim.checker import CheckFailed, Sampled
+from mreza.sim.ledger import Ledger
 from mreza.sim.node import SimNode
-from mreza.sim.traffic import Ledger
 from mreza.sim.world import World
 
 OUTBOX_FACTOR = 3

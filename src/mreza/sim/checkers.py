@@ -8,7 +8,7 @@ from mreza.sim.check_messages import Calls, Messages, OneOwner
 from mreza.sim.check_routes import Hops, Routes
 from mreza.sim.check_state import Agreement, Bounds
 from mreza.sim.checker import Checker, CheckFailed
-from mreza.sim.traffic import Ledger
+from mreza.sim.ledger import Ledger
 from mreza.sim.world import World
 
 __all__ = ["KNOWN", "CheckFailed", "Checker"]

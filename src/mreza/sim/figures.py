@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mreza.sim.agenda import START_S
 from mreza.sim.check_routes import fingerprint
-from mreza.sim.traffic import Ledger
+from mreza.sim.ledger import Ledger
 from mreza.sim.world import World
 
 

@@ -106,6 +106,8 @@ class SimNode:
         self.events: list[Event] = []
         self.stopped: Exception | None = None
         self.processes: dict[str, tuple[ProcessSpec, Callable[[Any], Any]]] = {}
+        self.consume_s = 0.0
+        "How long the message handler is busy with a batch, one after the other."
         self.on_message: Callable[[Any], Any] = lambda payload: payload
         "The handler of messages whose sender wants a receipt."
         self.outgoing: dict[NodeId, Way] = {}
@@ -116,6 +118,7 @@ class SimNode:
         self._turn_due = False
         self._timer_at: float | None = None
         self._disturbed_at = 0.0
+        self._busy_until = 0.0
 
     @property
     def boot(self) -> int:
@@ -170,6 +173,7 @@ class SimNode:
         """Kill -9, or the power cord: with its machine, nobody hears a reset."""
         if self.alive:
             self.alive, self.dark = False, silently
+            self._busy_until = 0.0
             self.outgoing.clear()
             self._kernel.clear()
             self.world.network.node_died(self.name, silently=silently)
@@ -385,8 +389,21 @@ class SimNode:
             entry = Handled(*head, place, payload)
             self.handled.append(entry)
             self.world.was_handled(self, entry)
+        agenda = self.world.agenda
+        self._busy_until = max(agenda.now, self._busy_until) + self.consume_s
+        if self.consume_s:
+            agenda.at(self._busy_until, self._consumed, self.core, batch)
+        else:
+            self._consumed(self.core, batch)
+
+    def _consumed(self, core: NodeCore, batch: InboundData) -> None:
+        if not self.alive or self.core is not core:
+            return
+        if self.frozen:
+            self.when_thawed(self._consumed, core, batch)
+            return
         now = self.clock.monotonic()
-        self.core.data.consumed(batch.source, batch.inbox, batch.credit_bytes, now=now)
+        core.data.consumed(batch.source, batch.inbox, batch.credit_bytes, now=now)
         self.wake()
 
     def _serve(self, core: NodeCore, effect: RunHandler) -> None:

@@ -100,31 +100,39 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TrafficPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the programs on the nodes do, in both phases of a run."""
 
-    messages_per_s: Rate = 5.0
+    messages_per_s: Rate = 8.0
     "Messages that are sent in the whole mesh, each from one node to another."
-    calls_per_s: Rate = 1.0
-    "Calls of a process in the whole mesh."
-    ordered: Share = 0.3
+    burst: Annotated[int, Meta(ge=1)] = 4
+    "Messages that go from one node to another about the same time."
+    burst_s: Seconds = 0.03
+    "Within this time; what is sent in one moment shares an envelope."
+    conversations: Size = 3
+    "So many pairs of nodes do most of the talking: what they say is under way together."
+    talkative: Share = 0.7
+    "Share of bursts that are of these; the others are between any two nodes."
+    ordered: Share = 0.4
     "Share of messages that must arrive in order."
     at_most_once: Share = 0.1
     "Share of messages that may be lost."
+    receipts: Share = 0.15
+    "Share of messages whose sender waits until they were handled."
+    high: Share = 0.2
+    "Share of messages with priority HIGH, and as many with LOW."
     size_bytes: tuple[Size, Size] = (8, 1_000)
     "Size of a payload, drawn between these two."
     large: Share = 0.02
-    "Share of messages that are so large that they travel in fragments."
-    high: Share = 0.2
-    "Share of messages with priority HIGH, and as many with LOW."
-    burst: Annotated[int, Meta(ge=1)] = 3
-    "Messages of one moment from one node to another: they share envelopes."
-    handler_s: tuple[Seconds, Seconds] = (0.0, 0.2)
-    "How long a handler takes."
+    "Share of bursts that are one message so large that it travels in fragments."
+    consume_s: tuple[Seconds, Seconds] = (0.0, 0.3)
+    "How long the handlers of a node are busy with a batch: each node's is drawn between these two."
+    calls_per_s: Rate = 1.0
+    "Calls of a process in the whole mesh."
     workers: Share = 0.5
     "Share of nodes that offer the process."
-    receipts: Share = 0.3
-    "Share of calls that are messages to the handler of one node, whose sender waits for a receipt."
+    handler_s: tuple[Seconds, Seconds] = (0.0, 0.2)
+    "How long a call takes: each worker's is drawn between these two."
     idempotent: Share = 0.5
     "Share of calls to a process that may run twice."
     cancel: Share = 0.1
     "Share of calls that their caller gives up while they run."
     call_timeout_s: Annotated[float, Meta(gt=0)] = 20.0
-    "Deadline of a call."
+    "Deadline of a call, and of a receipt."

@@ -56,13 +56,14 @@ def run(
     world.recorder = recorder
     digest = Digest(world)
     if schedule is None:
-        schedule = draw(
+        drawn = draw(
             fault_rng,
             nodes=tuple(world.nodes),
             links=tuple(world.links),
             plan=scenario.faults,
             seconds=scenario.faults_s,
         )
+        schedule = tuple(sorted((*drawn, *scenario.schedule), key=lambda fault: fault.at_s))
     traffic = Traffic(world, scenario.traffic, traffic_rng)
     phases = _Phases(scenario, world, traffic)
     failure = None

@@ -1,15 +1,20 @@
-"""What the programs on the nodes do, and a ledger of what became of it."""
+"""What the programs on the nodes do: they talk, in conversations and at random, and have work done.
+
+All chance is drawn in one order whatever the nodes do, so that a run with fewer faults has the same
+traffic.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
-
-import msgspec
+from typing import NamedTuple
 
 from mreza.errors import MeshError
 from mreza.planes.effects import Resolve
 from mreza.qos import Delivery, Priority
+from mreza.sim.ledger import Called, Ledger, Sent, content_of
 from mreza.sim.node import Handled, SimNode
 from mreza.sim.plan import TrafficPlan
 from mreza.sim.world import World
@@ -20,54 +25,18 @@ LARGE_BYTES = (70_000, 200_000)
 "More than one envelope holds."
 
 
-class Sent(msgspec.Struct):
-    """One message, as its sender remembers it."""
+class Conversation(NamedTuple):
+    """How one node talks to another."""
 
-    number: int
     source: str
     destination: str
     delivery: Delivery
-    priority: int
-    at: float
-    life: int
-    "Of the sender: who dies forgets."
-    handled_at: float | None = None
-
-
-class Called(msgspec.Struct):
-    """One call, as its caller remembers it."""
-
-    number: int
-    source: str
-    once: bool
-    "It must not run twice."
-    at: float
-    deadline: float
-    life: int
-    call_id: int = 0
-    outcome: Resolve | None = None
-    resolved_at: float = 0.0
-    runs: int = 0
-    "How often a handler was begun for it."
-    cancelled: bool = False
-
-
-class Ledger:
-    """Everything that was sent and asked, by number."""
-
-    def __init__(self) -> None:
-        self.messages: dict[int, Sent] = {}
-        self.calls: dict[int, Called] = {}
-        self.refused = 0
-        "Messages that an outbox did not take."
-        self.hops: list[int] = []
-        "Links that each envelope took to its destination."
-        self.hears_run: list[Callable[[Called], None]] = []
-        self.hears_outcome: list[Callable[[Called], None]] = []
+    priority: Priority
+    receipts: bool
 
 
 class Traffic:
-    """Sends and calls at random moments between random nodes."""
+    """Sends and calls at random moments."""
 
     def __init__(self, world: World, plan: TrafficPlan, rng: Random) -> None:
         self.ledger = Ledger()
@@ -77,22 +46,25 @@ class Traffic:
         self._next = 0
         self._on = False
         self._names = list(world.nodes)
+        self._conversations: list[Conversation] = []
 
     def start(self) -> None:
         """Offer processes, and begin."""
         world, plan = self._world, self._plan
         self._on = True
-        workers = max(1, round(plan.workers * len(self._names))) if plan.calls_per_s else 0
-        for name in self._names[:workers]:
-            node = world.nodes[name]
-            node.handler_s = self._rng.uniform(*plan.handler_s)
-            node.process(PROCESS, self._run, idempotent=True)
-            node.process(ONCE, self._run, idempotent=False)
-        for node in world.nodes.values():
-            node.on_message = self._run
         world.hears_handled.append(self._handled)
+        workers = max(1, round(plan.workers * len(self._names))) if plan.calls_per_s else 0
+        for place, name in enumerate(self._names):
+            node = world.nodes[name]
+            node.consume_s = round(self._rng.uniform(*plan.consume_s), 6)
+            node.handler_s = round(self._rng.uniform(*plan.handler_s), 6)
+            node.on_message = partial(self._run, node)
+            if place < workers:
+                for process in (PROCESS, ONCE):
+                    node.process(process, node.on_message, idempotent=process == PROCESS)
         if plan.messages_per_s and len(self._names) > 1:
-            self._later(plan.messages_per_s / plan.burst, self._send)
+            self._conversations = [self._draw() for _ in range(plan.conversations)]
+            self._later(plan.messages_per_s / plan.burst, self._talk)
         if plan.calls_per_s:
             self._later(plan.calls_per_s, self._call)
 
@@ -103,106 +75,138 @@ class Traffic:
     # Rules.
 
     def _later(self, rate_per_s: float, action: Callable[[], None]) -> None:
-        self._world.agenda.after(
-            round(self._rng.expovariate(rate_per_s), 6), self._again, rate_per_s, action
-        )
+        wait_s = round(self._rng.expovariate(rate_per_s), 6)
+        self._world.agenda.after(wait_s, self._again, rate_per_s, action)
 
     def _again(self, rate_per_s: float, action: Callable[[], None]) -> None:
         if self._on:
             action()
             self._later(rate_per_s, action)
 
-    def _send(self) -> None:
+    def _draw(self) -> Conversation:
         rng, plan = self._rng, self._plan
         source, destination = rng.sample(self._names, 2)
-        share = rng.random()
-        delivery = Delivery.AT_LEAST_ONCE
-        if share < plan.ordered:
+        delivery, luck = Delivery.AT_LEAST_ONCE, rng.random()
+        if luck < plan.ordered:
             delivery = Delivery.ORDERED
-        elif share < plan.ordered + plan.at_most_once:
+        elif luck < plan.ordered + plan.at_most_once:
             delivery = Delivery.AT_MOST_ONCE
-        luck = rng.random()
-        priority = Priority.NORMAL
+        priority, luck = Priority.NORMAL, rng.random()
         if luck < 2 * plan.high:
             priority = Priority.HIGH if luck < plan.high else Priority.LOW
+        return Conversation(source, destination, delivery, priority, rng.random() < plan.receipts)
+
+    def _talk(self) -> None:
+        """A burst of messages from one node to another."""
+        rng, plan = self._rng, self._plan
+        talk = self._draw()
+        if rng.random() < plan.talkative and self._conversations:
+            talk = rng.choice(self._conversations)
         sizes = [rng.randint(*plan.size_bytes) for _ in range(plan.burst)]
+        pauses = sorted(round(rng.uniform(0, plan.burst_s), 6) for _ in sizes)
         if rng.random() < plan.large:
             sizes = [rng.randint(*LARGE_BYTES)]
-        node = self._world.nodes[source]
-        if not node.alive or node.frozen:
+        for size, pause_s in zip(sizes, pauses, strict=False):
+            say = self._ask if talk.receipts else self._say
+            self._world.agenda.after(pause_s, say, talk, size)
+
+    def _say(self, talk: Conversation, size: int) -> None:
+        node = self._able(talk.source)
+        if node is None:
             return
-        for size in sizes:
-            self._next += 1
-            payload = [self._next, bytes(size)]
-            try:
-                node.send(destination, payload, priority=priority, delivery=delivery)
-            except MeshError:
-                self.ledger.refused += 1
-                continue
-            self.ledger.messages[self._next] = Sent(
-                number=self._next,
-                source=source,
-                destination=destination,
-                delivery=delivery,
-                priority=int(priority),
-                at=self._world.now,
-                life=node.life,
+        number = self._number()
+        try:
+            node.send(
+                talk.destination,
+                [number, content_of(number, size)],
+                priority=talk.priority,
+                delivery=talk.delivery,
             )
+        except MeshError:
+            self.ledger.refused += 1
+            return
+        self.ledger.messages[number] = Sent(
+            number=number,
+            source=talk.source,
+            destination=talk.destination,
+            delivery=talk.delivery,
+            priority=int(talk.priority),
+            at=self._world.now,
+            life=node.life,
+            size=size,
+        )
 
     def _handled(self, _: SimNode, entry: Handled) -> None:
         sent = self.ledger.messages.get(entry.payload[0])
         if sent is not None and sent.handled_at is None:
             sent.handled_at = self._world.now
 
+    def _ask(self, talk: Conversation, _: int) -> None:
+        """A message with a receipt."""
+        node = self._able(talk.source)
+        if node is not None:
+            self._begin(node, "", destination=talk.destination)
+
     def _call(self) -> None:
-        """Ask for work, or send a message that wants a receipt."""
         rng, plan = self._rng, self._plan
-        names = self._names
-        node = self._world.nodes[rng.choice(names)]
-        other = rng.choice(names) if rng.random() < plan.receipts else None
-        idempotent = rng.random() < plan.idempotent
+        name = rng.choice(self._names)
+        process = PROCESS if rng.random() < plan.idempotent else ONCE
         gives_up, after_s = rng.random() < plan.cancel, rng.uniform(0.01, 0.5)
-        if not node.alive or node.frozen:
-            return
+        node = self._able(name)
+        if node is not None:
+            called = self._begin(node, process)
+            if gives_up:
+                self._world.agenda.after(round(after_s, 6), self._cancel, called)
+
+    def _number(self) -> int:
+        """Later ones are higher: checkers tell the order by it."""
         self._next += 1
-        called = self.ledger.calls[self._next] = Called(
-            number=self._next,
+        return self._next
+
+    def _begin(self, node: SimNode, process: str, *, destination: str = "") -> Called:
+        world, timeout_s, number = self._world, self._plan.call_timeout_s, self._number()
+        called = self.ledger.calls[number] = Called(
+            number=number,
             source=node.name,
-            once=other is not None or not idempotent,
-            at=self._world.now,
-            deadline=self._world.now + plan.call_timeout_s,
+            once=process != PROCESS,
+            at=world.now,
+            deadline=world.now + timeout_s,
             life=node.life,
+            destination=destination,
         )
-        work = PROCESS if idempotent else ONCE
         called.call_id = node.call(
-            work if other is None else "",
-            self._next,
-            node=other,
-            timeout_s=plan.call_timeout_s,
-            idempotent=idempotent and other is None,
-            to_handler=other is not None,
+            process,
+            number,
+            node=destination or None,
+            timeout_s=timeout_s,
+            idempotent=process == PROCESS,
+            to_handler=bool(destination),
         )
-        node.hears_outcome[called.call_id] = lambda outcome: self._resolved(called, outcome)
-        if gives_up:
-            self._world.agenda.after(round(after_s, 6), self._cancel, called)
+        node.hears_outcome[called.call_id] = partial(self._resolved, called)
+        return called
 
     def _resolved(self, called: Called, outcome: Resolve) -> None:
-        called.outcome = outcome
-        called.resolved_at = self._world.now
+        called.outcome, called.resolved_at = outcome, self._world.now
         for hear in self.ledger.hears_outcome:
             hear(called)
 
     def _cancel(self, called: Called) -> None:
-        node = self._world.nodes[called.source]
-        if node.alive and not node.frozen and node.life == called.life and not called.outcome:
+        node = self._able(called.source)
+        if node is not None and node.life == called.life and called.outcome is None:
             called.cancelled = True
             node.core.service.cancel(called.call_id)
             node.wake()
 
-    def _run(self, number: int) -> int:
+    def _run(self, node: SimNode, number: int) -> int:
+        """A handler's work: it says what it was asked, and the ledger takes note."""
         called = self.ledger.calls.get(number)
         if called is not None:
-            called.runs += 1
+            called.runs = (*called.runs, (node.name, node.life))
             for hear in self.ledger.hears_run:
                 hear(called)
         return number
+
+    def _able(self, name: str) -> SimNode | None:
+        """The node, if its program runs now."""
+        node = self._world.nodes[name]
+        return node if node.alive and not node.frozen else None
