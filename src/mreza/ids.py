@@ -7,6 +7,7 @@ their text form is lower-case base32 without padding (RFC 4648, section 6), as s
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 from mreza.errors import InvalidId
@@ -58,6 +59,12 @@ class NodeId(_Id):
     """The first 16 bytes of SHA-256 of a node's raw Ed25519 public key."""
 
     __slots__ = ()
+
+
+@lru_cache(maxsize=8192)
+def node_id(raw: bytes) -> NodeId:
+    """The id of these bytes; for the few that every envelope names it is made once."""
+    return NodeId(raw)
 
 
 class MeshId(_Id):

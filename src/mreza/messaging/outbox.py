@@ -13,7 +13,7 @@ from typing import Any
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import OutboxFull, PayloadError
 from mreza.ids import NodeId
-from mreza.machine import earliest
+from mreza.machine import NEVER
 from mreza.messaging.batch import BATCH_OVERHEAD_BYTES, MESSAGES, Batch, response_bytes
 from mreza.messaging.credit import SendCredit
 from mreza.messaging.fragments import BODY_MAX
@@ -176,7 +176,7 @@ class Outbox:
         """What is left after a flush waits on; how many requests became too late."""
         expired = 0
         for stream in self.streams:
-            if stream is not None:
+            if stream is not None and (stream.lanes or stream.expired):
                 stream.waits(now=now)
                 expired += stream.expired
                 stream.expired = 0
@@ -203,7 +203,16 @@ class Outbox:
         return not self.controls and all(s is None or s.is_idle for s in self.streams)
 
     def next_deadline(self) -> float | None:
-        return earliest(*(s.next_deadline() for s in self.streams if s is not None))
+        return None if self.due_at == NEVER else self.due_at
+
+    @property
+    def due_at(self) -> float:
+        """When `advance` has something to do, or NEVER."""
+        first = NEVER
+        for stream in self.streams:
+            if stream is not None:
+                first = min(first, stream.due_at)
+        return first
 
     # Rules
 

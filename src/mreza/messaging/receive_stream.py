@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mreza.ids import NodeId
-from mreza.messaging.batch import EMPTY_BATCH
+from mreza.messaging.batch import EMPTY_BATCH, ORDERED
 from mreza.messaging.fragments import Piece, Transfer
 from mreza.messaging.ranges import SeenNumbers
 from mreza.messaging.reassembly import ReassemblyBudget
-from mreza.wire.packet import Ack, Fragment, Head, PacketFlag, PacketKind
+from mreza.wire.packet import Ack, Fragment, Head, PacketKind
 
 BEHIND_MAX = 1024
 "A sender keeps at most so many numbers open; more is not ours to remember."
@@ -66,7 +66,7 @@ class ReceiveStream:
             return released, "duplicate"
         if self._transfers:
             self._note_ends(head)
-        is_ordered = bool(head.flags & PacketFlag.ORDERED) and head.kind == PacketKind.DATA
+        is_ordered = head.flags & ORDERED != 0 and head.kind == PacketKind.DATA
         if not has_room:
             return released, "no_credit"
         if is_ordered and not may_hold and number != self._seen.cumulative + 1:

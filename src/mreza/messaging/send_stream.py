@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable
 
 from mreza.ids import NodeId
-from mreza.machine import earliest
-from mreza.messaging.batch import EMPTY_BATCH, Batch, Cutting, Flight
+from mreza.machine import NEVER
+from mreza.messaging.batch import EMPTY_BATCH, ORDERED, Batch, Cutting, Flight
 from mreza.messaging.credit import SendCredit
 from mreza.messaging.fragments import BODY_MAX, PIECE_MAX
 from mreza.messaging.lanes import Lanes
 from mreza.messaging.round_trip import RoundTrip
 from mreza.qos import Delivery, Priority
-from mreza.wire.packet import Ack, PacketFlag, PacketKind
+from mreza.wire.packet import Ack, PacketKind
 
 SPAN_MAX = 1024
 """Numbers between the oldest batch that may still be sent and the newest: four priorities stay
@@ -64,12 +64,12 @@ class SendStream:
         self._window_max = window_max
         self._round_trip = round_trip
         self._doublings = 0
-        self._timeout_at: float | None = None
-        self._hurry_at: float | None = None
+        self._timeout_at = NEVER
+        self._hurry_at = NEVER
         self._hurry_before = 0.0
         self._hurries = 0
         "Declared drops believed since the last acknowledgement: each makes the next wait longer."
-        self._probe_at: float | None = None
+        self._probe_at = NEVER
         self._probes = 0
         self._probe_inbox: int | None = None
         self._ordered_highest = 0
@@ -82,9 +82,9 @@ class SendStream:
 
     def next_flight(self, *, next_hop: NodeId, now: float) -> Flight | None:
         """The next packet that window and credit allow; it counts as sent over `next_hop`."""
-        flight = self._next_lost(now)
+        flight = self._next_lost(now) if self._lost else None
         if flight is None:
-            if self._lost:
+            if self._lost or not self._has_new:
                 return None
             flight = self._next_new(now)
             if flight is None:
@@ -113,12 +113,12 @@ class SendStream:
             self._window = min(self._window_max, self._window + gained)
         self._doublings = self._hurries = 0
         self._find_lost()
-        self._timeout_at = now + self._round_trip.timeout_s() if self._in_flight else None
+        self._timeout_at = now + self._round_trip.timeout_s() if self._in_flight else NEVER
         return True
 
     def expect_soon(self, *, now: float, ack_delay_s: float) -> None:
         """Something of ours was dropped on the way: do not wait for the whole timeout."""
-        if self._in_flight and self._hurry_at is None:
+        if self._in_flight and self._hurry_at == NEVER:
             self._hurry_before = now
             wait_s = max(HURRY_MIN_S, self._round_trip.likely_s + ack_delay_s)
             wait_s *= 2.0 ** min(self._hurries, 16)
@@ -127,16 +127,16 @@ class SendStream:
     def advance(self, *, now: float) -> bool:
         """Do what is due; True if something may be sent now."""
         due = False
-        if self._hurry_at is not None and self._hurry_at <= now:
-            self._hurry_at = None
+        if self._hurry_at <= now:
+            self._hurry_at = NEVER
             due = self._lose_sent_before(self._hurry_before)
             if due:
                 self._hurries += 1
                 self._halve()
-        if self._timeout_at is not None and self._timeout_at <= now:
+        if self._timeout_at <= now:
             due = self._time_out(now) or due
-        if self._probe_at is not None and self._probe_at <= now:
-            self._probe_at = None
+        if self._probe_at <= now:
+            self._probe_at = NEVER
             self._probes += 1
             self._probe_inbox = self.lanes.blocked_inbox()
             due = due or self._probe_inbox is not None
@@ -151,12 +151,12 @@ class SendStream:
                 any_lost = True
         if any_lost:
             self._doublings = 0
-            self._timeout_at = None if not self._in_flight else self._timeout_at
+            self._timeout_at = self._timeout_at if self._in_flight else NEVER
         return any_lost
 
     def credit_came(self) -> None:
         """A blocked inbox may be open again."""
-        self._probe_at = None
+        self._probe_at = NEVER
         self._probes = 0
 
     def drop(self, given_up: Callable[[Batch], bool]) -> list[int]:
@@ -200,12 +200,27 @@ class SendStream:
     @property
     def may_send(self) -> bool:
         """Something is left that window or credit may let go now."""
-        return bool(self._lost or self._cutting or self.lanes or self._must_tell_base)
+        return bool(self._lost or self._has_new)
 
     def next_deadline(self) -> float | None:
-        return earliest(self._timeout_at, self._hurry_at, self._probe_at)
+        return None if self.due_at == NEVER else self.due_at
+
+    @property
+    def due_at(self) -> float:
+        """When `advance` has something to do, or NEVER."""
+        return min(self._timeout_at, self._hurry_at, self._probe_at)
 
     # Rules: what goes next.
+
+    @property
+    def _has_new(self) -> bool:
+        """Something waits that has no number yet, or an empty batch is due."""
+        return bool(
+            self._cutting
+            or self.lanes
+            or self._probe_inbox is not None
+            or (self._awaited_highest and self._must_tell_base)
+        )
 
     def _fits(self, size: int) -> bool:
         return not self._in_flight or self._in_flight + min(size, PIECE_MAX) <= self._window
@@ -255,7 +270,7 @@ class SendStream:
         if (
             batch is None
             and not self._flights
-            and self._probe_at is None
+            and self._probe_at == NEVER
             and self._probe_inbox is None
             and self.lanes.blocked_inbox() is not None
         ):
@@ -281,7 +296,7 @@ class SendStream:
 
     def _number(self, flight: Flight) -> Flight:
         self._flights[self._next] = flight
-        if flight.batch.flags & PacketFlag.ORDERED:
+        if flight.batch.flags & ORDERED:
             self._ordered_highest = self._next
             self._awaited_highest = self._given_up_highest
         self._next += 1
@@ -297,7 +312,7 @@ class SendStream:
         if flight.transmissions == 1:
             flight.base_told = self._base
         self._in_flight += len(flight.body)
-        if self._timeout_at is None:
+        if self._timeout_at == NEVER:
             self._timeout_at = now + self._round_trip.timeout_s(doublings=self._doublings)
 
     # Rules: what has arrived, and what has not.
@@ -351,7 +366,7 @@ class SendStream:
 
     def _time_out(self, now: float) -> bool:
         """The oldest transmissions have waited too long; True if any was in the air."""
-        self._timeout_at = None
+        self._timeout_at = NEVER
         if not self._in_flight:
             return False
         oldest_at = min(f.sent_at for f in self._flights.values() if not f.lost)

@@ -148,6 +148,8 @@ class DataPlane:
         self._now = now
         for node, control in self._declarations.take(now=now):
             self.send_control(node, control)
+        if not self.wants_flush:
+            return
         self._acknowledge_self(now)
         for outbox in self._outgoing.take_ready():
             if outbox.destination == self._me:

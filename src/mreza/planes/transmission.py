@@ -10,7 +10,7 @@ from mreza.messaging.delivery import Source
 from mreza.messaging.outbox import WaitingControl
 from mreza.planes.effects import RequestsNumbered, SendFrame
 from mreza.planes.traffic import Traffic
-from mreza.routing.router import Forward, Router
+from mreza.routing.router import Router
 from mreza.security.sealing import Sealing
 from mreza.wire.envelope import HOP_LIMIT, Envelope, EnvelopeKind
 from mreza.wire.frame import FrameType
@@ -65,19 +65,11 @@ class Transmission:
 
     def next_hop(self, destination: NodeId) -> NodeId | None:
         """The neighbor that an envelope of ours would leave by."""
-        probe = Envelope(
-            kind=EnvelopeKind.SEALED,
-            priority=0,
-            source=self._me,
-            source_epoch=0,
-            destinations=(destination,),
-        )
-        decision = self._router.decide(probe, None)
-        return decision.next_hop if isinstance(decision, Forward) else None
+        return self._router.next_hop(destination)
 
     def reach(self, destination: NodeId) -> Reach | None:
         """None while the node's epoch, its prekey or a way to it is unknown."""
-        next_hop = self.next_hop(destination)
+        next_hop = self._router.next_hop(destination)
         epoch = self._directory.epoch_of(destination)
         prekey = self._directory.prekey_of(destination)
         if next_hop is None or epoch is None or prekey is None:

@@ -96,6 +96,11 @@ class Router:
         """Whether any route uses the edge between these two."""
         return self._paths.leads_over(one, other)
 
+    def next_hop(self, destination: NodeId) -> NodeId | None:
+        """The peer by which our own envelopes for a node leave; None while there is no way."""
+        forward = self._forward.get(destination)
+        return forward.next_hop if forward is not None and forward.next_hop in self._links else None
+
     def decide(self, envelope: Envelope, came_from: NodeId | None) -> Decision:
         """What becomes of an envelope from a link, or of our own (`came_from` None)."""
         if len(envelope.destinations) != 1:

@@ -16,8 +16,8 @@ from __future__ import annotations
 import enum
 import struct
 
-from mreza.errors import DecodeError
-from mreza.ids import ID_BYTES, NodeId
+from mreza.errors import DecodeError, InvalidId
+from mreza.ids import ID_BYTES, NodeId, node_id
 
 VERSION = 1
 HOP_LIMIT = 32
@@ -32,6 +32,8 @@ TRACE_BYTES = 25
 
 _HEAD = struct.Struct(">BBHBBBB16sQ")
 _TAIL = struct.Struct(">QQ")
+_PLAIN = struct.Struct(">BBHBBBB16sQ16sQQ")
+"The header of nearly every envelope: one destination, no path, no trace context."
 _U16 = struct.Struct(">H")
 _HOP_LIMIT_AT = 6
 
@@ -54,7 +56,11 @@ class EnvelopeFlag(enum.IntFlag):
     KEY_WRAP = 4
 
 
-_KNOWN_MANDATORY = int(EnvelopeFlag.PATH | EnvelopeFlag.TRACE_CONTEXT | EnvelopeFlag.KEY_WRAP)
+# Numbers instead of flags, whose "and" and "or" are slow.
+_PATH = int(EnvelopeFlag.PATH)
+_TRACE_CONTEXT = int(EnvelopeFlag.TRACE_CONTEXT)
+_KEY_WRAP = int(EnvelopeFlag.KEY_WRAP)
+_KNOWN_MANDATORY = _PATH | _TRACE_CONTEXT | _KEY_WRAP
 _KINDS = frozenset(int(kind) for kind in EnvelopeKind)
 
 
@@ -118,22 +124,36 @@ class Envelope:
 
     def encode(self) -> bytes:
         """The envelope as the body of an ENVELOPE frame; sets the flags of the optional parts."""
-        flags = self.flags & ~_KNOWN_MANDATORY
+        if len(self.destinations) == 1 and not (self.path or self.trace):
+            plain = _PLAIN.pack(
+                VERSION,
+                self.kind,
+                self.wire_flags,
+                self.priority,
+                self.lane,
+                self.hop_limit,
+                1,
+                self.source,
+                self.source_epoch,
+                self.destinations[0],
+                self.session_id,
+                self.counter,
+            )
+            if self.wrap:
+                return b"".join((plain, _U16.pack(len(self.wrap)), self.wrap, self.sealed))
+            return plain + self.sealed
         parts: list[bytes] = [b"", *self.destinations]
         if self.path:
-            flags |= EnvelopeFlag.PATH
             parts += (bytes((len(self.path), self.path_cursor)), *self.path)
         if self.trace:
-            flags |= EnvelopeFlag.TRACE_CONTEXT
             parts.append(self.trace)
         parts.append(_TAIL.pack(self.session_id, self.counter))
         if self.wrap:
-            flags |= EnvelopeFlag.KEY_WRAP
             parts += (_U16.pack(len(self.wrap)), self.wrap)
         parts[0] = _HEAD.pack(
             VERSION,
             self.kind,
-            flags,
+            self.wire_flags,
             self.priority,
             self.lane,
             self.hop_limit,
@@ -150,6 +170,21 @@ class Envelope:
         `mesh_flags` are the flags as sent. Relays change hop limit, path and destination
         list: those are left out.
         """
+        if not self.trace:
+            return _PLAIN.pack(
+                VERSION,
+                self.kind,
+                mesh_flags,
+                self.priority,
+                self.lane,
+                0,
+                0,
+                self.source,
+                self.source_epoch,
+                opener,
+                self.session_id,
+                self.counter,
+            )
         return b"".join(
             (
                 _HEAD.pack(
@@ -174,11 +209,11 @@ class Envelope:
         """The flags that `encode` writes."""
         flags = self.flags & ~_KNOWN_MANDATORY
         if self.path:
-            flags |= EnvelopeFlag.PATH
+            flags |= _PATH
         if self.trace:
-            flags |= EnvelopeFlag.TRACE_CONTEXT
+            flags |= _TRACE_CONTEXT
         if self.wrap:
-            flags |= EnvelopeFlag.KEY_WRAP
+            flags |= _KEY_WRAP
         return flags
 
 
@@ -199,65 +234,63 @@ def decode_envelope(body: bytes) -> Envelope:
         raise DecodeError(f"envelope priority {priority}, highest is 3")
     if not 1 <= count <= DESTINATIONS_MAX:
         raise DecodeError(f"envelope has {count} destinations, allowed are 1 to {DESTINATIONS_MAX}")
-    at = _HEAD.size + count * ID_BYTES
+    envelope = Envelope(
+        kind=kind,
+        priority=priority,
+        source=node_id(source),
+        source_epoch=epoch,
+        destinations=(),
+        flags=flags,
+        lane=lane,
+        hop_limit=hop_limit,
+    )
+    if count == 1 and not flags & _KNOWN_MANDATORY and len(body) >= _PLAIN.size:
+        envelope.destinations = (node_id(body[_HEAD.size : _HEAD.size + ID_BYTES]),)
+        envelope.session_id, envelope.counter = _TAIL.unpack_from(body, _HEAD.size + ID_BYTES)
+        at = _PLAIN.size
+    else:
+        at = _read_parts(envelope, body, destinations=count)
+    if len(body) - at > ENVELOPE_MAX:
+        raise DecodeError(f"envelope of {len(body) - at} sealed bytes, limit {ENVELOPE_MAX}")
+    envelope.sealed = body[at:]
+    return envelope
+
+
+def _read_parts(envelope: Envelope, body: bytes, *, destinations: int) -> int:
+    """What stands between the head and the sealed packet; where that begins."""
     try:
-        destinations = tuple(
-            NodeId(body[i : i + ID_BYTES]) for i in range(_HEAD.size, at, ID_BYTES)
-        )
-        path: tuple[NodeId, ...] = ()
-        path_cursor = path_at = 0
-        trace = wrap = b""
-        if flags & 1:
-            path_at = at
-            hops, path_cursor = body[at], body[at + 1]
-            if not 1 <= hops <= PATH_MAX or path_cursor > hops:
-                raise DecodeError(
-                    f"path of {hops} hops at {path_cursor}, allowed are 1 to {PATH_MAX}"
-                )
-            at += 2
-            path = tuple(
-                NodeId(body[i : i + ID_BYTES]) for i in range(at, at + hops * ID_BYTES, ID_BYTES)
-            )
-            at += hops * ID_BYTES
-        if flags & 2:
-            trace = body[at : at + TRACE_BYTES]
+        at = _HEAD.size + destinations * ID_BYTES
+        envelope.destinations = _ids(body, _HEAD.size, destinations)
+        if envelope.flags & _PATH:
+            hops, cursor = body[at], body[at + 1]
+            if not 1 <= hops <= PATH_MAX or cursor > hops:
+                raise DecodeError(f"path of {hops} hops at {cursor}, allowed are 1 to {PATH_MAX}")
+            envelope.path_at, envelope.path_cursor = at, cursor
+            envelope.path = _ids(body, at + 2, hops)
+            at += 2 + hops * ID_BYTES
+        if envelope.flags & _TRACE_CONTEXT:
+            envelope.trace = body[at : at + TRACE_BYTES]
             at += TRACE_BYTES
-        session_id, counter = _TAIL.unpack_from(body, at)
+        envelope.session_id, envelope.counter = _TAIL.unpack_from(body, at)
         at += _TAIL.size
-        if flags & 4:
+        if envelope.flags & _KEY_WRAP:
             (length,) = _U16.unpack_from(body, at)
             if not 1 <= length <= WRAP_MAX:
                 raise DecodeError(f"key wrap of {length} bytes, allowed are 1 to {WRAP_MAX}")
             at += 2
-            wrap = body[at : at + length]
-            if len(wrap) != length:
+            envelope.wrap = body[at : at + length]
+            if len(envelope.wrap) != length:
                 raise DecodeError("envelope ends within its key wrap")
             at += length
-    except (struct.error, IndexError, ValueError) as error:
-        if isinstance(error, DecodeError):
-            raise
+    except (struct.error, IndexError, InvalidId) as error:
         raise DecodeError("envelope ends within its header") from error
-    if len(body) - at > ENVELOPE_MAX:
-        raise DecodeError(f"envelope of {len(body) - at} sealed bytes, limit {ENVELOPE_MAX}")
-    envelope = Envelope(
-        kind=kind,
-        priority=priority,
-        source=NodeId(source),
-        source_epoch=epoch,
-        destinations=destinations,
-        session_id=session_id,
-        counter=counter,
-        flags=flags,
-        lane=lane,
-        hop_limit=hop_limit,
-        path=path,
-        path_cursor=path_cursor,
-        trace=trace,
-        wrap=wrap,
-        sealed=body[at:],
+    return at
+
+
+def _ids(body: bytes, at: int, count: int) -> tuple[NodeId, ...]:
+    return tuple(
+        node_id(body[i : i + ID_BYTES]) for i in range(at, at + count * ID_BYTES, ID_BYTES)
     )
-    envelope.path_at = path_at
-    return envelope
 
 
 def for_next_hop(body: bytes, envelope: Envelope, *, advance_path: bool = False) -> bytearray:

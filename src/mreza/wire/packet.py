@@ -72,18 +72,24 @@ class Ack(Wire, frozen=True):
     "How long the newest acknowledged batch waited for this."
 
     def check(self) -> None:
-        within("ack priority", self.priority, 0, 3)
-        within("ack number", self.cumulative, 0, U64_MAX)
-        within("ack delay", self.delay_us, 0, U64_MAX)
+        if self.priority > 3 or self.priority < 0 or self.cumulative < 0 or self.delay_us < 0:
+            within("ack priority", self.priority, 0, 3)
+            within("ack number", self.cumulative, 0, U64_MAX)
+            within("ack delay", self.delay_us, 0, U64_MAX)
+        if self.ranges:
+            self._check_ranges()
+        if self.credits:
+            bounded("ack credits", len(self.credits), CREDITS_MAX)
+            for inbox, position in self.credits:
+                within("credit", min(inbox, position), 0, U64_MAX)
+
+    def _check_ranges(self) -> None:
         bounded("ack ranges", len(self.ranges), RANGES_MAX)
-        bounded("ack credits", len(self.credits), CREDITS_MAX)
         before = self.cumulative
         for first, last in self.ranges:
             if not before < first <= last:
                 raise DecodeError(f"ack range {first} to {last} does not lie beyond {before}")
             before = last
-        for inbox, position in self.credits:
-            within("credit", min(inbox, position), 0, U64_MAX)
 
 
 class Fragment(Wire, frozen=True):
@@ -134,14 +140,16 @@ class Head(Wire, frozen=True):
         unknown = self.flags & 0xFF & ~_KNOWN_MANDATORY
         if unknown:
             raise DecodeError(f"packet has unknown mandatory flags {unknown:#x}")
-        bounded("packet acks", len(self.acks), ACKS_MAX)
-        for ack in self.acks:
-            ack.check()
+        if self.acks:
+            bounded("packet acks", len(self.acks), ACKS_MAX)
+            for ack in self.acks:
+                ack.check()
         if self.fragment is not None:
             self.fragment.check()
         if not 0 <= self.behind <= self.sequence:
             raise DecodeError(f"packet is {self.behind} behind at sequence {self.sequence}")
-        within("raw size", self.raw_size, 0, BATCH_MAX)
+        if self.raw_size:
+            within("raw size", self.raw_size, 0, BATCH_MAX)
         lowest = min(
             self.flags,
             self.stream_epoch,
