@@ -18,7 +18,8 @@ BATCH_BYTES = 68 * 1024
 ones measured slower."""
 WEIGHTS = {Priority.LOW: 1, Priority.NORMAL: 4, Priority.HIGH: 16}
 "Shares of a busy link: each step is worth four of the next, so LOW still gets a twentieth."
-_LOWEST, _SHARED, _CONTROL = 0, 3, 4
+_WEIGHTS = tuple(WEIGHTS[Priority(lane)] for lane in range(len(WEIGHTS)))
+_LOWEST, _SHARED, _CRITICAL, _CONTROL = 0, 3, 3, 4
 _FIRST, _LAST = 1, 2
 _ENVELOPES = (int(FrameType.ENVELOPE), int(FrameType.ENVELOPE_PART))
 
@@ -129,8 +130,8 @@ class SendQueue:
         lanes = self._lanes
         if lanes[_CONTROL]:
             return _CONTROL
-        if lanes[Priority.CRITICAL]:
-            return int(Priority.CRITICAL)
+        if lanes[_CRITICAL]:
+            return _CRITICAL
         cut_lane = self._cut[2] if self._cut is not None else -1
         best, least = -1, 0.0
         for lane in range(_SHARED - 1, -1, -1):
@@ -180,4 +181,4 @@ class SendQueue:
     def _charge(self, lane: int, cost: int) -> None:
         if lane < _SHARED:
             self._clock = self._served[lane]
-            self._served[lane] += cost / WEIGHTS[Priority(lane)]
+            self._served[lane] += cost / _WEIGHTS[lane]

@@ -235,6 +235,8 @@ class Source:
         return ReceiveCredit(self._growth, window_max=self._inbox_bytes, stale=stale)
 
     def _take_credits(self, now: float) -> tuple[tuple[int, int], ...]:
+        if not self._touched:
+            return ()
         told = list(self._touched)[:CREDITS_PER_PACKET]
         for inbox in told:
             del self._touched[inbox]

@@ -38,4 +38,6 @@ class RoundTrip:
     def timeout_s(self, *, doublings: int = 0) -> float:
         """Wait before sending again: at least `retransmit_first_s`, doubled for each in vain."""
         first = max(self._first_s, self.likely_s)
-        return float(min(max(self._max_s, self._first_s), first * 2 ** min(doublings, 16)))
+        if doublings:
+            first *= 2.0 ** min(doublings, 16)
+        return min(max(self._max_s, self._first_s), first)

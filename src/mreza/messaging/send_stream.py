@@ -99,8 +99,9 @@ class SendStream:
             return False
         was_limited = self._in_flight * 2 >= self._window
         acked: list[Flight] = []
-        for number in range(self._base, ack.cumulative + 1):
-            self._take(number, acked)
+        if ack.cumulative >= self._base:
+            for number in range(self._base, ack.cumulative + 1):
+                self._take(number, acked)
         for first, last in ack.ranges:
             for number in range(max(first, self._base), last + 1):
                 self._take(number, acked)
@@ -333,7 +334,7 @@ class SendStream:
 
     def _measure(self, acked: list[Flight], delay_s: float, now: float) -> float | None:
         """A round-trip sample from the newest batch that was sent only once, if there is one."""
-        newest = max(acked, key=_order_of)
+        newest = acked[0] if len(acked) == 1 else max(acked, key=_order_of)
         if newest.transmissions != 1:
             return None
         self._order_acked = max(self._order_acked, newest.order)

@@ -63,6 +63,7 @@ class Links:
         self.mesh = credentials.mesh
         self.me = credentials.node_id
         self._events = events
+        self.frame = events.frame
         self._hello = hello
         self._newest_introduction = newest_introduction
         self._why_revoked = why_revoked
@@ -268,9 +269,6 @@ class Links:
                 self._replace(existing, hello)
             self._accept_hello(link, hello)
             self._up.bring_up(link, hello)
-
-    def frame(self, peer: NodeId, kind: int, body: bytes) -> None:
-        self._events.frame(peer, kind, body)
 
     def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None:
         if link.peer is not None and self._up.holds(link):

@@ -19,6 +19,7 @@ from mreza.planes.effects import CallProgress, Resolve
 
 OnProgress = Callable[[Any], None]
 "Called on the event loop with what the handler gave to `context.progress`."
+_ANYTHING = msgspec.msgpack.Decoder()
 _log = Log("mreza")
 
 
@@ -35,6 +36,8 @@ class Outcome:
 
     def _result(self, kind: Any) -> Any:
         try:
+            if kind is Any:
+                return _ANYTHING.decode(self._resolve.result)
             return msgspec.msgpack.decode(self._resolve.result, type=kind)
         except msgspec.MsgspecError as error:
             raise PayloadError(f"the result does not fit {kind!r}: {error}") from error

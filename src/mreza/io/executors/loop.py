@@ -15,13 +15,14 @@ class LoopExecutor:
     """Runs coroutine functions as tasks that it owns and names."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[Outcome], None] = {}
 
     def submit(
         self, function: Callable[[], Awaitable[Any]], done: Done, *, name: str
     ) -> asyncio.Task[Outcome]:
         """Await `function()`, then call `done`, in any case, also after cancelling the task."""
-        task = asyncio.create_task(_outcome(function), name=name)
+        task = self._loop.create_task(_outcome(function), name=name)
         self._tasks[task] = None
         task.add_done_callback(partial(self._ended, done))
         return task
