@@ -207,6 +207,7 @@ class DataPlane:
         """What went over another next hop goes again at once, and so does what had none."""
         self._now = now
         self._outgoing.routes_changed()
+        self._reception.routes_changed()
 
     def peer_restarted(self, node: NodeId, *, same_process: bool, now: float) -> None:
         """It has a new epoch; a new process of it does not know what the one before admitted."""

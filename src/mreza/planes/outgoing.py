@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import DecodeError
 from mreza.ids import NodeId
@@ -12,7 +14,15 @@ from mreza.planes.traffic import Traffic
 from mreza.planes.transmission import Reach, Transmission
 
 STUCK_RETRY_S = 0.25
-"How often an outbox without a way looks for one, beside being told of every new route."
+"How soon an outbox without a way looks for one, beside being told of every new route."
+STUCK_RETRY_MAX_S = 30.0
+"""It looks less and less often: mail may wait for days, and for many nodes. Default: as often as
+neighbors compare what they know."""
+
+
+class _Stuck(NamedTuple):
+    retry_at: float
+    wait_s: float
 
 
 class Outgoing:
@@ -34,7 +44,7 @@ class Outgoing:
         self._config = config
         self._transmission = transmission
         self._traffic = traffic
-        self._stuck: dict[NodeId, float] = {}
+        self._stuck: dict[NodeId, _Stuck] = {}
         "Outboxes without a way, and when to look again."
         self._timers: Timers[NodeId] = Timers(alarm)
 
@@ -63,7 +73,7 @@ class Outgoing:
                 self._traffic.drop("no_route", len(outbox.controls))
                 outbox.controls.clear()
             if not outbox.is_idle:
-                self._stuck[destination] = now + STUCK_RETRY_S
+                self._look_again(destination, now)
         else:
             self._stuck.pop(destination, None)
             try:
@@ -94,6 +104,7 @@ class Outgoing:
     def routes_changed(self) -> None:
         """What went over another next hop goes again at once, and so does what had none."""
         for destination, outbox in self.outboxes.items():
+            self._stuck.pop(destination, None)
             if destination != self._me and not outbox.is_idle:
                 outbox.send_again(unless_over=self._transmission.next_hop(destination))
                 self.ready[destination] = outbox
@@ -109,9 +120,8 @@ class Outgoing:
         for node in self._timers.due(self._deadline, now=now):
             outbox = self.outboxes[node]
             outbox.advance(now=now)
-            retry_at = self._stuck.get(node)
-            if retry_at is not None and retry_at <= now:
-                del self._stuck[node]
+            stuck = self._stuck.get(node)
+            if stuck is not None and stuck.retry_at <= now:
                 self.ready[node] = outbox
             self._timers.set(node, self._deadline(node))
 
@@ -145,4 +155,15 @@ class Outgoing:
                 outbox.sealed_under(session_id)
 
     def _deadline(self, node: NodeId) -> float | None:
-        return earliest(self.outboxes[node].next_deadline(), self._stuck.get(node))
+        stuck = self._stuck.get(node)
+        retry_at = None if stuck is None else stuck.retry_at
+        return earliest(self.outboxes[node].next_deadline(), retry_at)
+
+    def _look_again(self, node: NodeId, now: float) -> None:
+        """There was no way now; look twice as late as the last time."""
+        stuck = self._stuck.get(node)
+        if stuck is None:
+            self._stuck[node] = _Stuck(now + STUCK_RETRY_S, STUCK_RETRY_S)
+        elif stuck.retry_at <= now:
+            wait_s = min(2 * stuck.wait_s, STUCK_RETRY_MAX_S)
+            self._stuck[node] = _Stuck(now + wait_s, wait_s)

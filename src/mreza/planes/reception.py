@@ -19,7 +19,7 @@ from mreza.messaging.receive_stream import Arrival
 from mreza.messaging.requests import corrected
 from mreza.messaging.timers import Timers
 from mreza.planes.effects import InboundControl, InboundData, InboundRequests, InboundResponses
-from mreza.planes.outgoing import STUCK_RETRY_S, Outgoing
+from mreza.planes.outgoing import STUCK_RETRY_MAX_S, Outgoing
 from mreza.planes.traffic import Traffic
 from mreza.planes.transmission import Directory, Transmission
 from mreza.qos import Priority
@@ -72,6 +72,8 @@ class Reception:
     ) -> None:
         self.owing: dict[NodeId, Source] = {}
         "Sources to be acknowledged at the next flush."
+        self._untold: dict[NodeId, Source] = {}
+        "There was no way to tell them what is owed."
         self._me = me
         self._sealing = sealing
         self._directory = directory
@@ -182,8 +184,14 @@ class Reception:
         self.owing.clear()
         for source in owing:
             if source.ack_at is not None and not self._told(source, now):
-                source.postpone(now + STUCK_RETRY_S)
+                source.postpone(now + STUCK_RETRY_MAX_S)
+                self._untold[source.node] = source
             self._timers.set(source.node, source.ack_at)
+
+    def routes_changed(self) -> None:
+        """Who could not be told what is owed may be reached now."""
+        self.owing.update(self._untold)
+        self._untold.clear()
 
     def source(self, node: NodeId) -> Source | None:
         """The state of a node that sends to us; None if there are too many."""
@@ -201,6 +209,7 @@ class Reception:
         """Drop all that came from a node."""
         source = self._sources.pop(node, None)
         self.owing.pop(node, None)
+        self._untold.pop(node, None)
         if source is not None:
             source.close()
 

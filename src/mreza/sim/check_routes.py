@@ -78,13 +78,13 @@ class Routes(Sampled):
         computed = tuple(node.core.control.computation.computed for node in living)
         if computed == self._seen:
             return
+        calm = [n for n in living if n.core.control.computation.next_deadline() is None]
         groups: dict[int, list[SimNode]] = {}
-        for node in living:
-            if node.core.control.computation.next_deadline() is None:
-                groups.setdefault(fingerprint(node), []).append(node)
+        for node in calm:
+            groups.setdefault(fingerprint(node), []).append(node)
         for group in groups.values():
             self._follow(group)
-        if len(groups) == 1:
+        if len(calm) == len(living):
             self._seen = computed
 
     @staticmethod

@@ -107,7 +107,12 @@ class World:
 
     def clone(self, original: str, name: str) -> SimNode:
         """Start a copy of a node's disk: the same key and boot counter, in another process."""
-        return self._start(name, self.nodes[original].disk.copy())
+        source = self.nodes[original]
+        copy = self.nodes[name] = SimNode(self, name, source.disk.copy())
+        copy.processes, copy.on_message = dict(source.processes), source.on_message
+        copy.handler_s = source.handler_s
+        copy.start()
+        return copy
 
     def remove(self, name: str) -> None:
         """Take a node and its links out of the world."""

@@ -30,7 +30,29 @@ def test_an_outbox_without_a_way_looks_again_by_itself() -> None:
     deadline = a.data.next_deadline()
     assert deadline is not None
     mesh.unknown.clear()
-    mesh.run(seconds=0.5)
+    mesh.run(seconds=1)
+    assert b.payloads == [1]
+
+
+def test_an_outbox_without_a_way_for_long_looks_seldom_and_is_told_of_routes() -> None:
+    mesh = PlaneMesh.line("a", "b")
+    a, b = mesh["a"], mesh["b"]
+    mesh.unknown.add(b.id)
+    a.data.send(b.id, 1)
+    mesh.run(seconds=100)
+    deadline = a.data.next_deadline()
+    assert deadline is not None
+    assert deadline > mesh.now
+    looks = 0
+    for _ in range(600):
+        before = deadline
+        mesh.run(seconds=0.1)
+        deadline = a.data.next_deadline()
+        looks += deadline != before
+    assert looks <= 3
+    mesh.unknown.clear()
+    a.data.routes_changed(now=mesh.now)
+    mesh.run(seconds=0.2)
     assert b.payloads == [1]
 
 
