@@ -149,6 +149,11 @@ class Calls:
         elif attempt.is_out:
             self._refused(attempt, response.status, failure_in(response), response.load, now)
 
+    def wants(self, request_id: int) -> bool:
+        """False if this request is wanted no more: its node restarted before it was sent."""
+        attempt = self._attempts.get(request_id)
+        return attempt is not None and attempt.is_out
+
     def not_sent(self, request_id: int, error: Exception, *, now: float) -> None:
         """The data plane did not take a request (its outbox is full): it was never sent."""
         attempt = self._attempts.get(request_id)

@@ -296,6 +296,8 @@ class NodeCore:
 
     def _send_request(self, effect: SendRequest, now: float) -> None:
         request = effect.request
+        if not self.service.wants(request.id):
+            return
         try:
             self.data.send_request(effect.destination, request, priority=effect.priority)
         except MeshError as error:

@@ -72,7 +72,9 @@ class Outgoing:
             if outbox.controls:
                 self._traffic.drop("no_route", len(outbox.controls))
                 outbox.controls.clear()
-            if not outbox.is_idle:
+            if outbox.is_idle:
+                self._stuck.pop(destination, None)
+            else:
                 self._look_again(destination, now)
         else:
             self._stuck.pop(destination, None)

@@ -163,6 +163,10 @@ class ServicePlane:
         self._calls.returned(returned.destination, returned.request_ids, now=now)
         self._settle(now)
 
+    def wants(self, request_id: int) -> bool:
+        """Whether a SendRequest shall still be sent, whatever was heard since it was asked for."""
+        return self._calls.wants(request_id)
+
     def not_sent(self, request_id: int, error: Exception, *, now: float) -> None:
         """The data plane raised `error` for this request: it was never sent."""
         self._calls.not_sent(request_id, error, now=now)

@@ -298,10 +298,31 @@ def test_a_request_refused_by_the_data_plane_is_told_to_the_service_plane(
         raise PayloadError("too big")
 
     monkeypatch.setattr(alone.data, "send_request", refuse)
+    monkeypatch.setattr(alone.service, "wants", lambda _: True)
     request = Request(7, "x", msgspec.Raw(b"\xc0"), 30_000)
     alone._said.append(SendRequest(PEER, request, 1))
     alone._settle(5.0)
     assert told == [(7, "too big")]
+
+
+def test_a_node_that_restarts_in_the_turn_in_which_it_is_asked_is_asked_once(
+    world: World, pair: tuple[SimNode, SimNode]
+) -> None:
+    """Its routes are heard of first: the call is placed, and then lost, before it was sent."""
+    a, b = pair
+    world.cut("a", "b")
+    world.run(seconds=1)
+    call = a.call("", 1, node="b", to_handler=True)
+    world.run(seconds=0.1)
+    a.core.link_up(b.id, peer_epoch=b.core.epoch, rtt_s=0.01, now=world.now)
+    a.core._said += [RoutesChanged(), PeerRestarted(b.id, b.core.epoch + 1, same_process=False)]
+    asked: list[int] = []
+    a.core.data.send_request = (  # type: ignore[method-assign]
+        lambda _node, request, **_: asked.append(request.id)
+    )
+    a.core.advance(now=world.now)
+    assert len(asked) <= 1
+    assert call not in a.outcomes
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_an_outbox_without_a_way_for_long_looks_seldom_and_is_told_of_routes() -
     assert b.payloads == [1]
 
 
+def test_an_outbox_that_was_emptied_looks_for_no_way() -> None:
+    mesh = PlaneMesh.line("a", "b")
+    a, b = mesh["a"], mesh["b"]
+    mesh.unknown.add(b.id)
+    a.data.send(b.id, 1)
+    mesh.run(seconds=1)
+    a.data.forget(b.id)
+    mesh.run(seconds=1)
+    assert a.data.next_timeout() is None
+
+
 def test_a_declared_drop_touches_only_the_destination_it_is_about() -> None:
     mesh = PlaneMesh.line("b", "a", "c")
     a, b, c = mesh["a"], mesh["b"], mesh["c"]
