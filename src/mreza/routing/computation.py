@@ -66,13 +66,11 @@ class RouteComputation:
     # Rules
 
     def _is_urgent(self, change: EdgeChange) -> bool:
-        """Without computing, a route is certainly dead or certainly missing."""
+        """Without computing, a route is certainly dead or certainly missing, here or elsewhere."""
         if change.new is None:
-            # Our own link, an edge of our paths, or the last one of a node: whatever led over it
-            # leads nowhere.
-            ours = self._me in (change.a, change.b)
-            used = self.router.leads_over(change.a, change.b)
-            return ours or used or not all(map(self.graph.neighbors, (change.a, change.b)))
+            # Whoever used the edge computes at once, with all it knows: if others went on with what
+            # they knew before, the two could send an envelope to and fro for as long as that lasts.
+            return True
         if change.old is None:
             return self._reached(change.a) != self._reached(change.b)
         return False

@@ -92,10 +92,6 @@ class Router:
         """This node, all relays, the destination; empty if there is no path."""
         return self._paths.path_to(destination)
 
-    def leads_over(self, one: NodeId, other: NodeId) -> bool:
-        """Whether any route uses the edge between these two."""
-        return self._paths.leads_over(one, other)
-
     def next_hop(self, destination: NodeId) -> NodeId | None:
         """The peer by which our own envelopes for a node leave; None while there is no way."""
         forward = self._forward.get(destination)

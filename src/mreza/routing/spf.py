@@ -45,10 +45,6 @@ class ShortestPaths:
             path.append(self._before[path[-1]])
         return tuple(reversed(path))
 
-    def leads_over(self, one: NodeId, other: NodeId) -> bool:
-        """Whether any of the routes uses the edge between these two."""
-        return self._before.get(one) == other or self._before.get(other) == one
-
 
 def shortest_paths(
     weights: Mapping[NodeId, Mapping[NodeId, int]], root: NodeId, *, closed: Container[NodeId] = ()

@@ -1,10 +1,9 @@
 """Shortest-path scheduling: when to recompute routes after a change (RFC 8405).
 
 Differs from the RFC: the first change is computed at once, because an overlay has no hardware to
-program; the 50 ms of INITIAL_SPF_DELAY then separate it from the second. And `hasten`: a change
-after which an old route would be certainly dead, or a node without any route would get its first
-one, does not wait out a storm. It is computed at most every 50 ms; all other changes keep the RFC's
-delays, which spare CPU and avoid micro-loops.
+program; the 50 ms of INITIAL_SPF_DELAY then separate it from the second. And `hasten`: a lost edge,
+after which old routes are dead, or a node's first route does not wait out a storm. It is computed
+at most every 50 ms; all other changes keep the RFC's delays, which spare CPU and avoid micro-loops.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from tests.support.netns.lans import Lan
 from tests.support.netns.members import APP, SETTLE_S, Member, all_see_all, wait_until
 from tests.support.netns.net import DELAY_S, Net
 from tests.support.netns.wires import Wire
-from tests.support.processes import NodeProcess
+from tests.support.processes import AskFailed, NodeProcess
 
 RING = "abcdef"
 RING_WIRES = ("ab", "bc", "cd", "de", "ef", "fa", "be", "cf")
@@ -70,7 +70,10 @@ def wires_to(net: Net, source: Member, target: str) -> list[Wire]:
     """The wires on the way now, the first one first; asks until the answer is a way."""
 
     def found() -> list[Wire] | None:
-        path = source.path(target)
+        try:
+            path = source.path(target)
+        except AskFailed:  # none answered in time: on the way to be found
+            return None
         hops = [frozenset(pair) for pair in itertools.pairwise(path)]
         return [net.wires[hop] for hop in hops] if all(hop in net.wires for hop in hops) else None
 
