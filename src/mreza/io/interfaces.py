@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import socket
-from collections.abc import Iterator
-
-import psutil
 
 from mreza.address import Address
+from mreza.io.host import current_host
 
 
 def usable_interfaces(family: int) -> dict[int, str]:
     """Interfaces that are up, carry this family, and lead out of this machine, by index."""
-    found: dict[int, str] = {}
-    for name, address in _addresses(family):
+    host, found = current_host(), dict[int, str]()
+    for name, address in host.interfaces(family):
         if not address.is_loopback:
             with contextlib.suppress(OSError):
-                found[socket.if_nametoindex(name)] = name
+                found[host.interface_index(name)] = name
     return found
 
 
@@ -34,7 +31,8 @@ def reachable(bound: tuple[Address, ...]) -> tuple[Address, ...]:
             found.append(address)
             continue
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        own = [one for _, one in _addresses(family) if not one.is_link_local]
+        named = current_host().interfaces(family)
+        own = [one for _, one in named if not one.is_link_local]
         outside = [one for one in own if not one.is_loopback]
         found += (Address(str(one), address.port) for one in outside)
     if not found:
@@ -52,15 +50,3 @@ def here(bound: tuple[Address, ...]) -> tuple[Address, ...]:
 
 def _loopback(host: str) -> str:
     return "::1" if ":" in host else "127.0.0.1"
-
-
-def _addresses(
-    family: int,
-) -> Iterator[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
-    up = psutil.net_if_stats()
-    for name, addresses in psutil.net_if_addrs().items():
-        if name not in up or not up[name].isup:
-            continue
-        for entry in addresses:
-            if entry.family == family:
-                yield name, ipaddress.ip_address(entry.address.partition("%")[0])

@@ -13,6 +13,7 @@ import struct
 import sys
 from collections.abc import Callable
 
+from mreza.io.host import open_socket
 from mreza.io.interfaces import usable_interfaces
 
 DATAGRAM_MAX = 2048
@@ -129,7 +130,7 @@ def _ip_mreqn(index: int, group: str = "") -> bytes:
 
 
 def _open(family: int, port: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock = open_socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)  # noqa: FBT003
         # Several nodes of one machine hear on one port.

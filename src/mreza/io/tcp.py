@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from mreza.address import Address
+from mreza.io.host import open_socket
 from mreza.io.tls import TlsFailed, TlsStream
 
 HIGH_WATER = 128 * 1024
@@ -227,7 +228,7 @@ def _bind_all(host: str, port: int) -> list[socket.socket]:
     try:
         for family, address in _bind_addresses(host):
             try:
-                sock = socket.socket(family, socket.SOCK_STREAM)
+                sock = open_socket(family, socket.SOCK_STREAM)
             except OSError:
                 if sockets:
                     continue  # no IPv6 on this machine
@@ -291,7 +292,7 @@ async def connect(address: Address, *, timeout_s: float) -> socket.socket:
 
 
 async def _connect_one(family: int, target: tuple[object, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = open_socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)  # noqa: FBT003
         await asyncio.get_running_loop().sock_connect(sock, target)

@@ -6,6 +6,7 @@ A turn is one callback. It never awaits, so nothing can come between what it rea
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,9 @@ class Driver:
         self._flush_links = flush_links
         self._measure = measure
         self._loop = asyncio.get_running_loop()
+        # Turns run in the node's context. In that of whoever woke the node, handlers would inherit
+        # the variables of some caller that they have nothing to do with.
+        self._context = contextvars.copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._scheduled = False
@@ -59,12 +63,12 @@ class Driver:
         if not self._scheduled and not self._closed:
             self._scheduled = True
             self._wanted_at = self._clock.monotonic()
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._turn, context=self._context)
 
     def turn_now(self) -> None:
         """Have the turn at once, for the last words before closing."""
         self._wanted_at = self._clock.monotonic()
-        self._turn()
+        self._context.copy().run(self._turn)
 
     def close(self) -> None:
         """No more turns."""
@@ -114,7 +118,7 @@ class Driver:
             self._timer.cancel()
         self._timer_at = until
         delay_s = max(0.0, until - self._clock.monotonic()) + TIMER_SLACK_S
-        self._timer = self._loop.call_later(delay_s, self._timer_fired)
+        self._timer = self._loop.call_later(delay_s, self._timer_fired, context=self._context)
 
     def _timer_fired(self) -> None:
         self._timer = None

@@ -146,6 +146,15 @@ class Life:
         await asyncio.wait((self._stopping,))
         self._stopping.result()
 
+    def killed(self, error: Exception) -> None:
+        """Its process is no more (a simulated one): nobody is told, and nothing is written."""
+        self.error = error
+        running, self._running, self._control = self._running, None, None
+        if running is not None:
+            running.program.close(NotRunning(str(error)))
+            running.hub.close()
+        self._closed.set()
+
     async def wait_closed(self) -> None:
         """Wait until `close` is over, or the node has stopped by itself."""
         await self._closed.wait()

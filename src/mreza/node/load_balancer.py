@@ -15,7 +15,7 @@ from mreza.config.load_balancer import LoadBalancerConfig, Strategy
 from mreza.errors import NotRunning
 from mreza.events import MemberState
 from mreza.ids import NodeId
-from mreza.io.clock import SystemClock
+from mreza.io.host import current_host
 from mreza.qos import Priority
 
 
@@ -88,13 +88,13 @@ class LoadBalancer:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self._clock = clock or SystemClock()
+        self._clock = clock or current_host().clock
         self.balancer = Balancer(
             strategy=strategy,
             threshold=threshold,
             per_process=per_process,
             load_max_age_s=load_max_age_s,
-            rng=rng or random.Random(),  # noqa: S311 - who works is no secret
+            rng=rng or current_host().random(),
         )
         self._mesh: BalancedMesh | None = None
         if mesh is not None:

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import psutil
-
 CPU_GAIN = 0.3
 """Weight of the newest second. What a machine did in one second says little about the next, and
 nodes that share it measure different seconds."""
-_IDLE = ("idle", "iowait")
-_COUNTED_TWICE = ("guest", "guest_nice")
-"Linux counts time of virtual machines among `user` and `nice` as well."
 
 
 class Tell(Protocol):
@@ -30,14 +25,14 @@ class LoadMeter:
         self,
         tell: Tell,
         *,
-        cpu_times: Callable[[], tuple[float, float]] | None = None,
-        memory: Callable[[], float] | None = None,
+        cpu_times: Callable[[], tuple[float, float]],
+        memory: Callable[[], float],
     ) -> None:
         """`cpu_times` gives seconds of work and of everything since some moment."""
         self._tell = tell
         # Not psutil's own percentages: they share one memory in a process, and we may be several.
-        self._cpu_times = cpu_times or _cpu_times
-        self._memory = memory or _memory
+        self._cpu_times = cpu_times
+        self._memory = memory
         self._last = self._cpu_times()
         self._cpu: float | None = None
 
@@ -50,13 +45,3 @@ class LoadMeter:
             self._cpu = cpu if self._cpu is None else self._cpu + CPU_GAIN * (cpu - self._cpu)
         self._last = (busy_s, all_s)
         self._tell(cpu=self._cpu, memory=self._memory(), loop_lag_s=loop_lag_s)
-
-
-def _cpu_times() -> tuple[float, float]:
-    times = psutil.cpu_times()._asdict()
-    total = sum(value for name, value in times.items() if name not in _COUNTED_TWICE)
-    return total - sum(times.get(name, 0.0) for name in _IDLE), total
-
-
-def _memory() -> float:
-    return float(psutil.virtual_memory().percent) / 100

@@ -18,6 +18,7 @@ from mreza.config.load_balancer import Strategy
 from mreza.config.mesh import MeshConfig
 from mreza.errors import ConfigError
 from mreza.ids import MeshId, NodeId
+from mreza.io.host import current_host
 from mreza.messaging.message import Message, Receipt
 from mreza.node.life import Life
 from mreza.node.load_balancer import LoadBalancer
@@ -70,7 +71,11 @@ class MeshNetwork(Sight):
                 if value is not None
             },
         }
-        self._config = MeshConfig.load(**given) if config is None else config.with_changes(**given)
+        self._config = (
+            MeshConfig.load(env=current_host().environment(), **given)
+            if config is None
+            else config.with_changes(**given)
+        )
         self._load_balancer = load_balancer or LoadBalancer.from_config(self._config.load_balancer)
         self._life = Life(self._config, self)
         self._load_balancer.attach(self)
@@ -78,7 +83,7 @@ class MeshNetwork(Sight):
     @classmethod
     def from_toml(cls, path: str | Path, **given: Any) -> Self:
         """A node with the settings of a TOML file."""
-        return cls(config=MeshConfig.load(path), **given)
+        return cls(config=MeshConfig.load(path, env=current_host().environment()), **given)
 
     # Life.
 

@@ -7,8 +7,6 @@ through `program`; nothing is decided here that a plane could decide.
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,12 @@ import msgspec
 from mreza import __version__
 from mreza.address import DEFAULT_PORT, Address
 from mreza.balancing.balancer import Balancer
+from mreza.clock import Clock
 from mreza.config.mesh import MeshConfig
 from mreza.errors import NotRunning, StateError
 from mreza.events import Event, HandlerFailed
 from mreza.ids import MeshId, NodeId
-from mreza.io.clock import SystemClock
+from mreza.io.host import Host, current_host
 from mreza.io.interfaces import here
 from mreza.node.discovery import Discovery
 from mreza.node.door import Door
@@ -35,7 +34,7 @@ from mreza.node.load_meter import LoadMeter
 from mreza.node.logs import Log
 from mreza.node.observer import Observer
 from mreza.node.program import Program
-from mreza.node.state import NodeState, default_state_dir, open_node
+from mreza.node.state import NodeState, open_node
 from mreza.node.work import Work
 from mreza.planes.core import NodeCore
 from mreza.planes.effects import (
@@ -80,13 +79,14 @@ class RunningNode:
         *,
         state: NodeState,
         core: NodeCore,
-        clock: SystemClock,
+        host: Host,
         stopped: Callable[[Exception], None],
     ) -> None:
         self.config = config
         self.state = state
         self.core = core
-        self.clock = clock
+        self.clock: Clock = host.clock
+        clock = self.clock
         self.hub = EventHub()
         self.listen_addresses: tuple[Address, ...] = ()
         self._advertised: tuple[str, ...] = ()
@@ -99,7 +99,9 @@ class RunningNode:
             clock=clock,
             carry_out=self._carry_out,
             flush_links=self._flush_links,
-            measure=LoadMeter(core.service.measured).measure,
+            measure=LoadMeter(
+                core.service.measured, cpu_times=host.cpu_times, memory=host.memory
+            ).measure,
         )
         self.inbox = Inbox(
             consumed=self._consumed, failed=self._handler_failed, dropped=self._no_handler
@@ -136,7 +138,7 @@ class RunningNode:
             config,
             state=state,
             links=self.links,
-            rng=random.Random(),  # noqa: S311 - jitter, not secrets
+            rng=host.random(),
             clock=clock,
         )
         self.observer = Observer(core, self.links, state)
@@ -152,11 +154,12 @@ class RunningNode:
         Raises:
             StateError, AdmissionError: as `open_node`.
         """
-        clock = SystemClock()
+        host = current_host()
+        clock = host.clock
         opening = asyncio.ensure_future(
             asyncio.to_thread(
                 open_node,
-                config.security.state or default_state_dir(os.environ),
+                config.security.state_directory(host.environment()),
                 config.name,
                 mesh_name=config.security.mesh,
                 wall=clock.wall(),
@@ -175,13 +178,13 @@ class RunningNode:
                 addresses=(),
                 boot=await asyncio.to_thread(state.next_boot),
                 config=config,
-                rng=random.Random(),  # noqa: S311 - epochs and jitter, not secrets
+                rng=host.random(),
                 now=clock.monotonic(),
                 wall=clock.wall(),
                 version=__version__,
             )
             core.service.balancer = balancer
-            return cls(config, state=state, core=core, clock=clock, stopped=stopped)
+            return cls(config, state=state, core=core, host=host, stopped=stopped)
         except BaseException:
             state.close()
             raise

@@ -92,6 +92,7 @@ class Machine:
         pretended = {"socket": self.make, "if_indextoname": self.name_of}
         module = SimpleNamespace(**{**vars(socket), **pretended})
         monkeypatch.setattr(multicast, "socket", module)
+        monkeypatch.setattr(multicast, "open_socket", self.make)
         monkeypatch.setattr(multicast, "usable_interfaces", lambda _: dict(self.interfaces))
         monkeypatch.setattr(loop, "add_reader", self.add_reader)
         monkeypatch.setattr(loop, "remove_reader", self.readers.pop)

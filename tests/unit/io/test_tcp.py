@@ -271,6 +271,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Pretended]]:
     # Not in `socket` itself: loops make real ones.
     module = SimpleNamespace(**{**vars(socket), "socket": Pretended})
     monkeypatch.setattr(tcp, "socket", module)
+    monkeypatch.setattr(tcp, "open_socket", Pretended)
     Pretended.made, Pretended.refuses = [], {}
     Pretended.taken = frozenset()
     Pretended.fails = staticmethod(lambda _: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import Any, cast
 
 import pytest
@@ -193,3 +194,21 @@ async def test_a_timer_that_fires_late_tells_that_the_loop_was_busy() -> None:
         await asyncio.sleep(0)
     driver.close()
     assert lags[1] == pytest.approx(MEASURE_S + 0.5 - 0.001 - TIMER_SLACK_S)
+
+
+async def test_turns_know_nothing_of_who_woke_the_node() -> None:
+    caller = contextvars.ContextVar("caller", default="nobody")
+    time, core = Time(), Core()
+    seen: list[str] = []
+    driver = Driver(
+        core,  # type: ignore[arg-type]
+        clock=time,
+        carry_out=lambda effect: None,
+        flush_links=lambda: seen.append(caller.get()),
+    )
+    caller.set("somebody")
+    driver.wake()
+    await next_turn()
+    driver.turn_now()
+    assert seen == ["nobody", "nobody"]
+    driver.close()

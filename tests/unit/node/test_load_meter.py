@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mreza.io.host import SystemHost
 from mreza.node.load_meter import CPU_GAIN, LoadMeter
 
 
@@ -26,7 +27,10 @@ def test_cpu_is_what_was_used_lately() -> None:
 
 def test_this_machine_has_shares_between_nothing_and_all() -> None:
     told: list[dict[str, Any]] = []
-    meter = LoadMeter(lambda **load: told.append(load))
+    host = SystemHost()
+    meter = LoadMeter(
+        lambda **load: told.append(load), cpu_times=host.cpu_times, memory=host.memory
+    )
     sum(range(2_000_000))
     meter.measure(0.0)
     (load,) = told

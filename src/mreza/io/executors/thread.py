@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from mreza.io.host import Deliver, current_host
+
 Done = Callable[[Any, BaseException | None], None]
 "Called on the event loop with the result or the error."
 
@@ -21,11 +23,12 @@ Done = Callable[[Any, BaseException | None], None]
 class _Job:
     """One function to run."""
 
-    __slots__ = ("context", "done", "function", "started")
+    __slots__ = ("context", "deliver", "done", "function", "started")
 
-    def __init__(self, function: Callable[[], Any], done: Done) -> None:
+    def __init__(self, function: Callable[[], Any], done: Done, deliver: Deliver) -> None:
         self.function = function
         self.done = done
+        self.deliver = deliver
         self.context = contextvars.copy_context()
         self.started = False
 
@@ -38,22 +41,24 @@ class ThreadExecutor:
 
     def __init__(self, threads: int, *, name: str = "mreza-work") -> None:
         self._loop = asyncio.get_running_loop()
+        self._host = current_host()
         self._limit = threads
         self._name = name
         self._jobs: deque[_Job] = deque()
         self._threads: list[threading.Thread] = []
         self._alive = 0
         self._all_gone = asyncio.Event()
+        self._last_gone: Deliver = self._loop.call_soon_threadsafe
         self._idle = 0
         self._lock = threading.Condition()
         self._closed = False
 
     def submit(self, function: Callable[[], Any], done: Done) -> _Job:
         """Run `function` in a thread, then call `done` on the event loop, in any case."""
-        job = _Job(function, done)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the executor is closed")
+            job = _Job(function, done, self._host.work_outside())
             self._jobs.append(job)
             if self._idle >= len(self._jobs):
                 self._lock.notify()
@@ -68,15 +73,19 @@ class ThreadExecutor:
                 return False
             job.started = True
             self._jobs.remove(job)
+        job.deliver(_nothing)
         return True
 
     async def close(self, timeout_s: float) -> int:
         """Drop what has not started, wait for what runs; how many threads are busy even then."""
         with self._lock:
             self._closed = True
-            self._jobs.clear()
+            dropped, self._jobs = self._jobs, deque()
             self._lock.notify_all()
+        for job in dropped:
+            job.deliver(_nothing)
         if self._alive:
+            self._last_gone = self._host.work_outside()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_gone.wait(), timeout_s)
         for thread in self._threads:
@@ -105,7 +114,7 @@ class ThreadExecutor:
     def _gone(self) -> None:
         self._alive -= 1
         if not self._alive:
-            self._all_gone.set()
+            self._last_gone(self._all_gone.set)
 
     def _work(self) -> None:
         while (job := self._next_job()) is not None:
@@ -115,10 +124,14 @@ class ThreadExecutor:
             except BaseException as raised:  # noqa: BLE001 - also SystemExit: a handler ends, not the thread
                 error = raised
             try:
-                self._loop.call_soon_threadsafe(job.done, result, error)
+                job.deliver(job.done, result, error)
             except RuntimeError:
                 return  # The loop is closed: nobody is there to be told.
             # Not kept until the next job comes: it may be large.
             del job, result, error
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._gone)
+
+
+def _nothing() -> None:
+    """What comes of work that is not begun."""
