@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.leaks import no_leaks
 
+# An installed mreza brings it by itself.
+pytest_plugins = ["mreza.sim.pytest_plugin"]
+
 # Set on import, before anything reads them, so that child processes of a test inherit them, too.
 os.environ["MREZA_LISTEN"] = "127.0.0.1:0"
 os.environ["MREZA_DISCOVERY__LAN"] = "false"
