@@ -9,7 +9,7 @@ import pytest
 from mreza import MeshNetwork, Strategy
 from tests.support.overload import overload
 from tests.support.processes import Processes
-from tests.support.storm import NORMAL_AFTER_S, storm
+from tests.support.storm import Storm
 from tests.support.unequal import Unequal
 
 LOOKING = (Strategy.LEAST_LOADED, Strategy.POWER_OF_TWO, Strategy.PEAK_EWMA)
@@ -52,7 +52,7 @@ async def test_a_worker_that_fails_fast_draws_no_more_than_its_share(
 
 @pytest.mark.timeout(300)
 async def test_twice_the_load_for_half_a_minute(processes: Processes, state_dir: Path) -> None:
-    await overload(processes, state_dir, seconds=30.0)
+    await overload(processes, state_dir, seconds=30.0, wait_s=None)
 
 
 @pytest.mark.timeout(300)
@@ -60,4 +60,11 @@ async def test_a_minute_of_full_workers(
     processes: Processes, state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = tmp_path / "hold"
-    await storm(processes, state_dir, hold, monkeypatch, seconds=60.0, settles_s=NORMAL_AFTER_S)
+    await Storm(processes, state_dir, monkeypatch, seconds=60.0, HOLD=str(hold)).held(hold)
+
+
+@pytest.mark.timeout(300)
+async def test_a_minute_of_killed_workers(
+    processes: Processes, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Storm(processes, state_dir, monkeypatch, seconds=60.0).killed()

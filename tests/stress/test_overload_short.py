@@ -8,17 +8,23 @@ import pytest
 
 from tests.support.overload import overload
 from tests.support.processes import Processes
-from tests.support.storm import storm
+from tests.support.storm import Storm
 
 
 async def test_twice_the_load_costs_low_work_and_nothing_else(
     processes: Processes, state_dir: Path
 ) -> None:
-    await overload(processes, state_dir, seconds=3.0)
+    await overload(processes, state_dir, seconds=3.0, wait_s=1.0)
 
 
 async def test_full_workers_are_not_stormed_with_retries(
     processes: Processes, state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = tmp_path / "hold"
-    await storm(processes, state_dir, hold, monkeypatch, seconds=3.0, settles_s=4.0)
+    await Storm(processes, state_dir, monkeypatch, seconds=3.0, HOLD=str(hold)).held(hold)
+
+
+async def test_killed_workers_are_not_stormed_with_retries(
+    processes: Processes, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Storm(processes, state_dir, monkeypatch, seconds=3.0).killed()

@@ -78,6 +78,13 @@ def start_servers(
     return [server.ready() for server in servers]
 
 
+def started_again(
+    processes: Processes, state: Path, servers: list[NodeProcess], **env: str
+) -> list[NodeProcess]:
+    """A new process for each, under the same name."""
+    return start_servers(processes, state, each=[{}] * len(servers), **env)
+
+
 async def all_offered(mesh: MeshNetwork, servers: list[NodeProcess]) -> None:
     for server in servers:
         await offers(mesh, server.name, PROCESS)
