@@ -33,6 +33,7 @@ async def overload(
     async with MeshNetwork(name="caller", load_balancer=balancer) as mesh:
         await all_offered(mesh, servers)
         nominal = SERVERS / MEAN_S
+        await arrivals(mesh, rate_per_s=nominal / 2, seconds=WARM_UP_S, rng=rng)
         # What these processes really do a second on this machine, with none of them ever idle.
         alone = await arrivals(mesh, rate_per_s=1.3 * nominal, seconds=WARM_UP_S, rng=rng)
         span = max(a.at + a.took_s for a in alone) - alone[0].at

@@ -8,6 +8,8 @@ from typing import Protocol
 CPU_GAIN = 0.3
 """Weight of the newest second. What a machine did in one second says little about the next, and
 nodes that share it measure different seconds."""
+SAMPLES_MIN = 3
+"Before, it only knows how busy its own start has made the machine."
 
 
 class Tell(Protocol):
@@ -34,7 +36,8 @@ class LoadMeter:
         self._cpu_times = cpu_times
         self._memory = memory
         self._last = self._cpu_times()
-        self._cpu: float | None = None
+        self._cpu = 0.0
+        self._samples = 0
 
     def measure(self, loop_lag_s: float) -> None:
         """Look at the machine, and tell."""
@@ -42,6 +45,8 @@ class LoadMeter:
         passed_s = all_s - self._last[1]
         if passed_s > 0:
             cpu = (busy_s - self._last[0]) / passed_s
-            self._cpu = cpu if self._cpu is None else self._cpu + CPU_GAIN * (cpu - self._cpu)
+            self._samples += 1
+            self._cpu += max(CPU_GAIN, 1.0 / self._samples) * (cpu - self._cpu)
         self._last = (busy_s, all_s)
-        self._tell(cpu=self._cpu, memory=self._memory(), loop_lag_s=loop_lag_s)
+        cpu_known = self._cpu if self._samples >= SAMPLES_MIN else None
+        self._tell(cpu=cpu_known, memory=self._memory(), loop_lag_s=loop_lag_s)
