@@ -2,18 +2,22 @@
 
 A source only adds. All addresses of a node are tried together; between two rounds the node waits a
 random time up to a bound that doubles (full jitter, Brooker 2015), also after a refusal. A neighbor
-just lost is dialed at once and then twice a second at least, because most losses are short.
+just lost is dialed at once and then twice a second at least, because most losses are short. After
+five minutes all that were lost share one draw: each side of a partition together dials about one of
+the others a second, for ever, so that no partition is too long to heal and none is too large.
 """
 
 from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
 from mreza.address import Address
 from mreza.config.discovery import DiscoveryConfig
+from mreza.discovery.target import Place, Target
 from mreza.ids import NodeId
 from mreza.token_bucket import TokenBucket
 
@@ -23,7 +27,9 @@ STABLE_S = 5.0
 "A link that lived so long has worked; one that ended sooner counts against its node."
 LOST_PAUSE_S = (0.5, 1.0)
 LOST_FOR_S = 300.0
-"How long a lost neighbor is dialed so often. Then the back-off goes on from its bound."
+"How long a lost neighbor is dialed so often. Then it is one of those that are drawn."
+DRAW_EVERY_S = 1.0
+"One of those lost long ago is dialed so often, by all nodes of a side together."
 GONE_WITHIN_S = 10.0
 "A refused redial this long after a reset means that the process is gone."
 OURSELF_PAUSE_S = 300.0
@@ -79,97 +85,37 @@ class Dial(NamedTuple):
     "Who must be there; None for an address that the user gave."
 
 
-class _Place:
-    """One address of one target."""
-
-    __slots__ = ("in_flight", "succeeded_at")
-
-    def __init__(self) -> None:
-        self.in_flight = False
-        self.succeeded_at: float | None = None
-
-    @property
-    def rank(self) -> float:
-        """Higher is better: the address that answered last; below all, those that never did."""
-        return -1.0 if self.succeeded_at is None else self.succeeded_at
-
-
-class _Target:
-    """A node, or an address given by the user: dialed in rounds."""
-
-    __slots__ = (
-        "added_at",
-        "brief",
-        "by_reset",
-        "due_at",
-        "failures",
-        "gone_until",
-        "hasten_at",
-        "hinted",
-        "linked_at",
-        "lost_at",
-        "node",
-        "places",
-        "remote_host",
-        "static",
-    )
-
-    def __init__(self, node: NodeId | None, *, static: bool, now: float) -> None:
-        self.node = node
-        "Of a static address: whom we met there last."
-        self.static = static
-        self.places: dict[Address, _Place] = {}
-        self.added_at = now
-        self.due_at = now
-        self.hasten_at = now
-        "From then on a new address is dialed at once."
-        self.hinted = False
-        "Nothing but beacons speaks of it."
-        self.failures = 0
-        "Rounds without a link, in a row."
-        self.brief = 0
-        "Links that ended soon, in a row."
-        self.by_reset = False
-        "The last one ended without a word."
-        self.linked_at: float | None = None
-        self.lost_at: float | None = None
-        "When its link was lost; None while it is linked or was never."
-        self.gone_until = 0.0
-        "Until then a refused connection means that the process is gone."
-        self.remote_host = ""
-        "Where the lost link led."
-
-    @property
-    def in_flight(self) -> bool:
-        return any(place.in_flight for place in self.places.values())
-
-    @property
-    def in_flight_count(self) -> int:
-        return sum(place.in_flight for place in self.places.values())
-
-    @property
-    def succeeded(self) -> bool:
-        return any(place.succeeded_at is not None for place in self.places.values())
-
-
 class Candidates:
     """Every address heard of, and when to dial it next."""
 
     def __init__(
-        self, *, me: NodeId, config: DiscoveryConfig, only_peers: bool, rng: Random, now: float
+        self,
+        *,
+        me: NodeId,
+        config: DiscoveryConfig,
+        only_peers: bool,
+        rng: Random,
+        now: float,
+        side: Callable[[], int] = lambda: 1,
     ) -> None:
-        """`only_peers`: the user's addresses are dialed and nothing else."""
+        """`only_peers`: the user's addresses are dialed and nothing else.
+
+        `side`: how many nodes can be reached from here, this one included.
+        """
         self._me = me
         self._config = config
         self._only_peers = only_peers
         self._rng = rng
-        self._targets: dict[NodeId | Address, _Target] = {}
+        self._targets: dict[NodeId | Address, Target] = {}
         self._linked: dict[NodeId, None] = {}
         self._hinted_dials = TokenBucket(
             rate_per_s=HINTED_DIALS_PER_S, burst=2 * HINTED_DIALS_PER_S
         )
         self._hinted_at = now
         "From then on hinted nodes may be dialed; infinite until a dial to one of them ends."
+        self._side = side
+        self._draw_at = math.inf
+        "When one of those lost long ago is dialed."
         for text in config.peers:
             self.add(Source.STATIC, Address.parse(text), None, now=now)
 
@@ -190,7 +136,7 @@ class Candidates:
             target.hinted = False
         if target is None:
             self._make_room(hinted=source is Source.BEACON)
-            target = self._targets[key] = _Target(node, static=static, now=now)
+            target = self._targets[key] = Target(node, static=static, now=now)
             target.hinted = source is Source.BEACON
         elif address in target.places:
             if source in (Source.BEACON, Source.STATE_DIRECTORY):
@@ -200,7 +146,7 @@ class Candidates:
             return False
         if len(target.places) >= ADDRESSES_PER_NODE_MAX and not self._forget_one(target):
             return False
-        target.places[address] = _Place()
+        target.places[address] = Place()
         if now >= target.hasten_at:
             target.due_at = now
             target.hasten_at = now + HASTENED_EVERY_S
@@ -265,11 +211,13 @@ class Candidates:
 
     def next_deadline(self) -> float | None:
         """When `due` has something; None while nobody is to be dialed."""
+        wanted = [target for target in self._targets.values() if self._is_wanted(target)]
         return min(
             (
-                max(t.due_at, self._hinted_at) if t.hinted else t.due_at
-                for t in self._targets.values()
-                if self._is_wanted(t)
+                self._draw_at
+                if target.waits_for_draw
+                else max(target.due_at, self._hinted_at if target.hinted else 0.0)
+                for target in wanted
             ),
             default=None,
         )
@@ -277,7 +225,7 @@ class Candidates:
     def due(self, *, now: float) -> list[Dial]:
         """What to dial now: all addresses of each node whose time has come, best first."""
         dials: list[Dial] = []
-        hinted: list[_Target] = []
+        hinted: list[Target] = []
         for target in self._targets.values():
             if target.due_at > now or not self._is_wanted(target):
                 continue
@@ -287,6 +235,8 @@ class Candidates:
                 self._dial(target, dials)
         if hinted and now >= self._hinted_at:
             self._dial_hinted(hinted, dials, now)
+        if now >= self._draw_at:
+            self._draw(dials, now)
         return dials
 
     def addresses_of(self, node: NodeId) -> tuple[Address, ...]:
@@ -298,14 +248,14 @@ class Candidates:
 
     # Rules.
 
-    def _dial(self, target: _Target, dials: list[Dial]) -> None:
+    def _dial(self, target: Target, dials: list[Dial]) -> None:
         expected = None if target.static else target.node
         known = sorted(target.places.items(), key=lambda item: -item[1].rank)
         for address, place in known:
             place.in_flight = True
             dials.append(Dial(address, expected))
 
-    def _dial_hinted(self, hinted: list[_Target], dials: list[Dial], now: float) -> None:
+    def _dial_hinted(self, hinted: list[Target], dials: list[Dial], now: float) -> None:
         """Those that wait longest, as far as patience with strangers goes."""
         in_flight = sum(t.in_flight_count for t in self._targets.values() if t.hinted)
         for target in sorted(hinted, key=lambda target: target.due_at):
@@ -319,18 +269,29 @@ class Candidates:
             in_flight += count
             self._dial(target, dials)
 
-    def _of(self, node: NodeId) -> list[_Target]:
+    def _draw(self, dials: list[Dial], now: float) -> None:
+        """Dial one of those lost long ago; when the next is drawn depends on how many we are."""
+        lost = [t for t in self._targets.values() if t.waits_for_draw and self._is_wanted(t)]
+        if lost:
+            self._dial(self._rng.choice(lost), dials)
+        self._draw_at = now + self._draw_pause_s() if lost else math.inf
+
+    def _draw_pause_s(self) -> float:
+        pause_s = self._rng.expovariate(1.0 / (DRAW_EVERY_S * max(1, self._side())))
+        return max(PAUSE_MIN_S, pause_s)
+
+    def _of(self, node: NodeId) -> list[Target]:
         own = self._targets.get(node)
         static = [t for t in self._targets.values() if t.static and t.node == node]
         return static if own is None else [own, *static]
 
-    def _is_wanted(self, target: _Target) -> bool:
+    def _is_wanted(self, target: Target) -> bool:
         if target.in_flight or not target.places:
             return False
         return target.node is None or target.node not in self._linked
 
     def _proves_gone(
-        self, target: _Target, address: Address, place: _Place, outcome: Outcome, now: float
+        self, target: Target, address: Address, place: Place, outcome: Outcome, now: float
     ) -> NodeId | None:
         """The machine that the link led to answers, and says that nobody listens."""
         if outcome is not Outcome.NOBODY or now > target.gone_until or target.node is None:
@@ -341,15 +302,19 @@ class Candidates:
             other.gone_until = 0.0
         return target.node
 
-    def _plan(self, target: _Target, outcome: Outcome, now: float) -> None:
+    def _plan(self, target: Target, outcome: Outcome, now: float) -> None:
         """When the next round begins."""
         if outcome is Outcome.OURSELF:
             target.due_at = now + OURSELF_PAUSE_S
             return
         if outcome is Outcome.UP:
             return  # linked, or lost again meanwhile: `lost` has said when
-        just_lost = target.lost_at is not None and now - target.lost_at < LOST_FOR_S
-        if just_lost and (target.brief <= 1 or target.by_reset):
+        if target.lost_at is not None and now - target.lost_at >= LOST_FOR_S:
+            target.wait_for_draw()
+            if self._draw_at == math.inf:
+                self._draw_at = now + self._draw_pause_s()
+            return
+        if target.lost_at is not None and (target.brief <= 1 or target.by_reset):
             target.due_at = now + self._rng.uniform(*LOST_PAUSE_S)
             return
         target.due_at = now + self._backoff_s(max(target.failures, target.brief))
@@ -381,7 +346,7 @@ class Candidates:
         if idle:
             del self._targets[min(idle, key=worth)]
 
-    def _forget_one(self, target: _Target) -> bool:
+    def _forget_one(self, target: Target) -> bool:
         """The address of a node that answered longest ago, or never, gives way to a new one."""
         idle = [a for a, place in target.places.items() if not place.in_flight]
         if not idle:

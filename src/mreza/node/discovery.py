@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, Protocol
 
@@ -89,7 +89,9 @@ class Discovery:
         links: Dialer,
         rng: Random,
         clock: Clock,
+        side: Callable[[], int] = lambda: 1,
     ) -> None:
+        """`side`: how many nodes can be reached from here, this one included."""
         credentials = state.credentials
         self._me = credentials.node_id
         self._config = config.discovery
@@ -105,6 +107,7 @@ class Discovery:
             only_peers=self._only_peers,
             rng=rng,
             now=now,
+            side=side,
         )
         self._speaker = BeaconSpeaker(
             mesh=credentials.mesh,

@@ -140,6 +140,7 @@ class RunningNode:
             links=self.links,
             rng=host.random(),
             clock=clock,
+            side=lambda: 1 + len(core.control.routes),
         )
         self.observer = Observer(core, self.links, state)
 

@@ -28,13 +28,16 @@ ME, A, B = NodeId(b"m" * 16), NodeId(b"a" * 16), NodeId(b"b" * 16)
 ONE, TWO = Address("192.0.2.1", 7467), Address("192.0.2.2", 7467)
 
 
-def candidates(*peers: str, only_peers: bool = False, now: float = 0.0) -> Candidates:
+def candidates(
+    *peers: str, only_peers: bool = False, now: float = 0.0, side: int = 1
+) -> Candidates:
     return Candidates(
         me=ME,
         config=DiscoveryConfig(peers=peers),
         only_peers=only_peers,
         rng=Random(7),  # noqa: S311 - jitter
         now=now,
+        side=lambda: side,
     )
 
 
@@ -105,15 +108,65 @@ def test_a_neighbor_just_lost_is_dialed_at_once_and_then_every_half_to_one_secon
         assert deadline is not None
         assert 0.5 <= deadline - now <= 1.0
         now = deadline
-    waits = []
-    for _ in range(20):
-        (dial,) = c.due(now=now)
+
+
+def lost_long_ago(c: Candidates, count: int) -> float:
+    """So many neighbors were lost, and dialed in vain for five minutes; the time after that."""
+    for number in range(count):
+        node = NodeId(bytes([number + 1]) * 16)
+        c.add(Source.RECORD, Address(f"192.0.2.{number + 1}", 7467), node, now=0.0)
+        c.linked(node, now=0.0)
+        c.lost(node, cause="silent", remote_host="", now=100.0)
+    now = 100.0 + LOST_FOR_S
+    for dial in c.due(now=now):
         c.result(dial, Outcome.FAILED, now=now)
+    return now
+
+
+@pytest.mark.parametrize("side", [1, 4, 50])
+def test_a_side_together_dials_about_one_a_second_of_those_lost_long_ago(side: int) -> None:
+    c = candidates(side=side)
+    begin = now = lost_long_ago(c, 20)
+    dialed = []
+    for _ in range(2000):
         deadline = c.next_deadline()
         assert deadline is not None
-        waits.append(deadline - now)
         now = deadline
-    assert max(waits) > 5.0
+        (dial,) = c.due(now=now)
+        dialed.append(dial.expected)
+        c.result(dial, Outcome.FAILED, now=now)
+    assert 2000 * side * 0.9 < now - begin < 2000 * side * 1.1
+    assert len(set(dialed)) == 20
+    assert max(dialed.count(node) for node in set(dialed)) < 2 * 2000 / 20
+
+
+def test_a_dial_to_one_lost_long_ago_that_hangs_holds_up_no_other() -> None:
+    c = candidates()
+    now = lost_long_ago(c, 2)
+    first = second = None
+    while first is None or second is None:
+        deadline = c.next_deadline()
+        assert deadline is not None
+        now = deadline
+        for dial in c.due(now=now):
+            first, second = (dial, second) if first is None else (first, dial)
+    assert first.expected != second.expected
+    assert c.due(now=now + 1000.0) == []
+    assert c.next_deadline() is None
+
+
+def test_one_lost_long_ago_that_is_heard_of_is_dialed_soon_and_one_that_is_back_no_more() -> None:
+    c = candidates(side=1000)
+    now = lost_long_ago(c, 1)
+    node = NodeId(b"\x01" * 16)
+    c.add(Source.BEACON, ONE, node, now=now)
+    assert c.due(now=now + 0.5) == [Dial(ONE, node)]
+    c.linked(node, ONE, now=now + 0.5)
+    c.result(Dial(ONE, node), Outcome.UP, node, now=now + 0.5)
+    assert c.next_deadline() is None
+    assert c.due(now=now + 1e6) == []
+    c.lost(node, cause="reset", remote_host="", now=now + 2e6)
+    assert c.due(now=now + 2e6 + LOST_FIRST_S) == [Dial(ONE, node)]
 
 
 def test_links_that_end_as_soon_as_they_come_up_are_dialed_ever_more_rarely() -> None:
