@@ -42,7 +42,7 @@ class MeshEnd:
         mesh = self._mesh = MeshNetwork(
             name=name,
             listen="127.0.0.1:0",
-            discovery_config=DiscoveryConfig(peers=tuple(peers), lan=False),
+            discovery_config=DiscoveryConfig(peers=tuple(peers), lan=False, mdns=False),
             security_config=SecurityConfig(state=Path(state)),
             topology_config=TopologyConfig(only_peers=only_peers),
         )

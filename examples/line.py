@@ -15,7 +15,7 @@ def node(name: str, *peers: str) -> MeshNetwork:
         name=name,
         listen="127.0.0.1:0",
         topology_config=FIXED,
-        discovery_config=DiscoveryConfig(peers=peers, lan=False),
+        discovery_config=DiscoveryConfig(peers=peers, lan=False, mdns=False),
     )
 
 

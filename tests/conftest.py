@@ -17,6 +17,7 @@ pytest_plugins = ["mreza.sim.pytest_plugin"]
 # Set on import, before anything reads them, so that child processes of a test inherit them, too.
 os.environ["MREZA_LISTEN"] = "127.0.0.1:0"
 os.environ["MREZA_DISCOVERY__LAN"] = "false"
+os.environ["MREZA_DISCOVERY__MDNS"] = "false"
 
 settings.register_profile(
     "mreza",

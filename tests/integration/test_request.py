@@ -38,7 +38,7 @@ async def test_a_message_is_answered_by_another_process_that_only_shares_the_sta
     worker = processes.up("worker", state=state_dir, app="tests.support.apps:default_worker")
     process_data = {"numbers": [1, 2, 3]}
     mesh_network = MeshNetwork(
-        discovery_config=DiscoveryConfig(lan=False),
+        discovery_config=DiscoveryConfig(lan=False, mdns=False),
         security_config=SecurityConfig(),
         load_balancer_config=LoadBalancerConfig(),
     )

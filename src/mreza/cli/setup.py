@@ -195,9 +195,19 @@ def up(
             "--only-peers", help="Dial the given peers and nobody else.", show_default=False
         ),
     ] = None,
+    dns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dns", metavar="NAME[:PORT]", help="Look this up in DNS; may be given several times."
+        ),
+    ] = None,
     no_lan: Annotated[
         bool,
         typer.Option("--no-lan", help="Neither send nor hear beacons on the local network."),
+    ] = False,
+    no_mdns: Annotated[
+        bool,
+        typer.Option("--no-mdns", help="Neither announce nor look for nodes by multicast DNS."),
     ] = False,
     app: Annotated[
         str | None,
@@ -244,7 +254,9 @@ def up(
         advertise=advertise,
         peers=tuple(peer or ()),
         only_peers=only_peers,
+        dns=tuple(dns or ()),
         no_lan=no_lan,
+        no_mdns=no_mdns,
         app=app,
         profile=profile,
         config=config,

@@ -38,7 +38,9 @@ class UpOptions:
     advertise: str | None = None
     peers: tuple[str, ...] = ()
     only_peers: bool | None = None
+    dns: tuple[str, ...] = ()
     no_lan: bool = False
+    no_mdns: bool = False
     app: str | None = None
     profile: str | None = None
     config: Path | None = None
@@ -58,10 +60,17 @@ def configuration(options: UpOptions) -> MeshConfig:
         if (value := getattr(options, key)) is not None
     }
     given["security"] = {"state": options.state}
+    discovery: dict[str, Any] = {}
     if options.peers:
-        given["discovery"] = {"peers": options.peers}
+        discovery["peers"] = options.peers
+    if options.dns:
+        discovery["dns"] = options.dns
     if options.no_lan:
-        given.setdefault("discovery", {})["lan"] = False
+        discovery["lan"] = False
+    if options.no_mdns:
+        discovery["mdns"] = False
+    if discovery:
+        given["discovery"] = discovery
     if options.only_peers is not None:
         given["topology"] = {"only_peers": options.only_peers}
     return MeshConfig.load(options.config, **given)

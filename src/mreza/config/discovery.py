@@ -10,6 +10,8 @@ from pydantic import field_validator, model_validator
 from mreza.address import Address
 from mreza.config.base import Config, Port, Seconds, TextList
 
+DNS_PORT = 53
+
 
 class DiscoveryConfig(Config):
     """How nodes find each other. Sources only add candidates; none needs another."""
@@ -28,6 +30,14 @@ class DiscoveryConfig(Config):
     "UDP port. Default: the same number as the TCP port, so that one firewall rule serves both."
     beacon_interval_s: Seconds = 2.0
     "Seconds between two beacons. Default: a new node is found in 2 s, for 0.5 packets a second."
+    mdns: bool = True
+    """Announce this node by multicast DNS and hear of others, if other machines can dial it.
+    Default: on, because networks that block unknown multicast groups let this one pass."""
+    dns: TextList = ()
+    """NAME or NAME:PORT to look up: its SRV records for `_mreza._tcp`, else its addresses.
+    Looked up again when the answer expires, after 5 to 60 s. Default: none."""
+    dns_server: str | None = None
+    "HOST or HOST:PORT of a resolver to ask. Default: those of this machine."
     redial_first_s: Seconds = 0.5
     """Longest first wait after a failed dial, seconds.
     Default: lost neighbors are dialed every 0.5–1 s."""
@@ -40,12 +50,23 @@ class DiscoveryConfig(Config):
     address_book: bool = True
     "Remember addresses of members on disk and dial them after a restart. Default: on."
 
-    @field_validator("peers")
+    @field_validator("peers", "dns")
     @classmethod
-    def _peers_are_addresses(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
-        for peer in peers:
-            Address.parse(peer)
-        return peers
+    def _are_addresses(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            Address.parse(text)
+        return texts
+
+    @field_validator("dns_server")
+    @classmethod
+    def _is_a_server(cls, server: str | None) -> str | None:
+        if server is not None:
+            host = Address.parse(server, default_port=DNS_PORT).host
+            try:
+                ipaddress.ip_address(host)
+            except ValueError:
+                raise ValueError(f"{host!r} is not an IP address; a resolver has no name") from None
+        return server
 
     @field_validator("beacon_group", "beacon_group6")
     @classmethod

@@ -59,9 +59,20 @@ class Source(enum.Enum):
     "Given by the user: dialed for ever, and never forgotten."
     STATE_DIRECTORY = "state_directory"
     BEACON = "beacon"
+    MDNS = "mdns"
+    DNS = "dns"
+    "A name that the user gave leads here; who is there shows when it is dialed."
     RECORD = "record"
     ADDRESS_BOOK = "address_book"
     HELLO = "hello"
+
+
+_HINTS = (Source.BEACON, Source.MDNS)
+"Anybody on the network can make these up."
+_ALIVE = (Source.BEACON, Source.MDNS, Source.STATE_DIRECTORY)
+"Whoever is told of by these runs at this moment."
+_NAMELESS = (Source.STATIC, Source.DNS)
+"These tell an address and not whose it is."
 
 
 class Outcome(enum.Enum):
@@ -128,18 +139,18 @@ class Candidates:
         static = source is Source.STATIC
         if node == self._me or address.port == 0 or address.is_unspecified:
             return False
-        if not static and (self._only_peers or node is None):
+        if not static and (self._only_peers or (node is None and source not in _NAMELESS)):
             return False
         key: NodeId | Address = address if node is None else node
         target = self._targets.get(key)
-        if target is not None and source is not Source.BEACON:
+        if target is not None and source not in _HINTS:
             target.hinted = False
         if target is None:
-            self._make_room(hinted=source is Source.BEACON)
+            self._make_room(hinted=source in _HINTS)
             target = self._targets[key] = Target(node, static=static, now=now)
-            target.hinted = source is Source.BEACON
+            target.hinted = source in _HINTS
         elif address in target.places:
-            if source in (Source.BEACON, Source.STATE_DIRECTORY):
+            if source in _ALIVE:
                 # It is alive now: what has failed before says little.
                 target.failures = min(target.failures, 1)
                 target.due_at = min(target.due_at, now + self._config.redial_first_s)
@@ -198,7 +209,7 @@ class Candidates:
         if target is None or place is None:
             return None
         place.in_flight = False
-        if target.static and node is not None:
+        if target.nameless and node is not None:
             target.node = node
         if outcome is Outcome.UP:
             place.succeeded_at = now
@@ -249,7 +260,7 @@ class Candidates:
     # Rules.
 
     def _dial(self, target: Target, dials: list[Dial]) -> None:
-        expected = None if target.static else target.node
+        expected = None if target.nameless else target.node
         known = sorted(target.places.items(), key=lambda item: -item[1].rank)
         for address, place in known:
             place.in_flight = True
@@ -282,8 +293,8 @@ class Candidates:
 
     def _of(self, node: NodeId) -> list[Target]:
         own = self._targets.get(node)
-        static = [t for t in self._targets.values() if t.static and t.node == node]
-        return static if own is None else [own, *static]
+        nameless = [t for t in self._targets.values() if t.nameless and t.node == node]
+        return nameless if own is None else [own, *nameless]
 
     def _is_wanted(self, target: Target) -> bool:
         if target.in_flight or not target.places:

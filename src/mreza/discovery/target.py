@@ -37,6 +37,7 @@ class Target:
         "hinted",
         "linked_at",
         "lost_at",
+        "nameless",
         "node",
         "places",
         "remote_host",
@@ -45,8 +46,11 @@ class Target:
 
     def __init__(self, node: NodeId | None, *, static: bool, now: float) -> None:
         self.node = node
-        "Of a static address: whom we met there last."
+        "Of an address: whom we met there last."
         self.static = static
+        "Given by the user: never forgotten."
+        self.nameless = node is None
+        "An address: whoever is there is welcome."
         self.places: dict[Address, Place] = {}
         self.added_at = now
         self.due_at = now

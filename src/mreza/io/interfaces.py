@@ -40,6 +40,18 @@ def reachable(bound: tuple[Address, ...]) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def own_hosts() -> tuple[str, ...]:
+    """The addresses of this machine that lead out of it, sorted."""
+    return tuple(
+        sorted(
+            str(address)
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for _, address in _addresses(family)
+            if not address.is_loopback
+        )
+    )
+
+
 def here(bound: tuple[Address, ...]) -> tuple[Address, ...]:
     """Where a process of this machine dials a listener: loopback, if it is on all addresses."""
     return tuple(

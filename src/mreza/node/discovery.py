@@ -1,7 +1,8 @@
 """Finding each other: asks every source for addresses and dials what the candidates say.
 
-Owns the beacon sockets and one task for each dial under way. Sources: the user's peers, sibling
-nodes of the state directory, the address book, records, hellos, and beacons on every interface.
+Owns its sources and one task for each dial under way. Sources only add: the user's peers and DNS
+names, sibling nodes of the state directory, the address book, records, hellos, signed beacons and
+multicast DNS on every interface.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from typing import Any, Protocol
 
 from mreza.address import Address
 from mreza.clock import Clock
+from mreza.config.discovery import DNS_PORT
 from mreza.config.mesh import MeshConfig
-from mreza.discovery.beacon import BeaconListener, BeaconSpeaker, Ignored
+from mreza.discovery.beacon import Ignored
 from mreza.discovery.candidates import Candidates, Dial, Outcome, Source
 from mreza.errors import InvalidAddress, MeshError, NotRunning
 from mreza.ids import NodeId
 from mreza.io.interfaces import reachable
-from mreza.io.multicast import MulticastSocket
 from mreza.machine import earliest
+from mreza.node.beacon_source import BeaconSource
+from mreza.node.dns_source import DnsSource
 from mreza.node.links import DialOutcome, DialResult
 from mreza.node.logs import Log
+from mreza.node.mdns_source import MdnsSource
 from mreza.security.credentials import Credentials
-from mreza.security.identity import verify
 from mreza.wire.link import Hello
 from mreza.wire.records import ADDRESSES_MAX
 
@@ -34,8 +37,6 @@ STAGGER_S = 0.05
 patience)."""
 DIALS_MAX = 64
 "Dials at a time; the others wait for their turn."
-INTERFACES_EVERY_S = 5.0
-"How often the machine is asked for new interfaces: a cable plugged in is noticed in that time."
 BOOK_SAVED_EVERY_S = 30.0
 
 log = Log("mreza")
@@ -109,24 +110,24 @@ class Discovery:
             now=now,
             side=side,
         )
-        self._speaker = BeaconSpeaker(
-            mesh=credentials.mesh,
-            public_key=credentials.identity.public_key,
-            sign=credentials.identity.sign,
-            interval_s=config.discovery.beacon_interval_s,
-            now=now,
+        self._beacons = BeaconSource(
+            config.discovery, credentials=credentials, clock=clock, found=self._heard_beacon
         )
-        self._listener = BeaconListener(me=self._me, mesh=credentials.mesh, verify=verify)
+        self._mdns = MdnsSource(mesh=credentials.mesh, me=self._me, found=self._heard_mdns)
+        self._dns = DnsSource(
+            config.discovery.dns,
+            server=self._dns_server(),
+            found=self._looked_up,
+            rng=rng,
+        )
         self._hello: Hello | None = None
         self._port: int | None = None
         "What other machines can dial; None if we listen for this machine only."
-        self._sockets: list[MulticastSocket] = []
         self._dials: dict[asyncio.Task[DialResult], Dial] = {}
         self._places = asyncio.Semaphore(DIALS_MAX)
         self._hosts: dict[NodeId, str] = {}
         "Where the link to each peer leads."
         self._siblings_due = now
-        self._interfaces_due = now
         self._book_due = now + BOOK_SAVED_EVERY_S
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -149,7 +150,12 @@ class Discovery:
             for node, texts in self._state.addresses.addresses().items():
                 self._add(Source.ADDRESS_BOOK, node, texts)
         if self._config.lan and not self._only_peers:
-            self._open_sockets()
+            self._beacons.open()
+        if self._config.mdns and not self._only_peers and self._port is not None:
+            self._mdns.open()
+            self._mdns.say(hello, port=self._port)
+        if not self._only_peers:
+            self._dns.open()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="discovery")
 
     async def close(self) -> None:
@@ -161,14 +167,16 @@ class Discovery:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
+        self._beacons.close()
+        await self._mdns.close()
+        await self._dns.close()
         self._save_book()
 
     def hello_changed(self, hello: Hello) -> None:
         """The epoch or our addresses are others now."""
         self._hello = hello
+        if self._mdns.is_open and self._port is not None:
+            self._mdns.say(hello, port=self._port)
 
     def link_up(
         self, peer: NodeId, address: Address, *, dialed: bool, addresses: Iterable[str] = ()
@@ -197,12 +205,12 @@ class Discovery:
     @property
     def beacons_ignored(self) -> dict[Ignored, int]:
         """Datagrams that were no news, by reason."""
-        return dict(self._listener.ignored)
+        return self._beacons.ignored
 
     @property
     def interfaces(self) -> tuple[str, ...]:
         """Interfaces on which beacons are said and heard."""
-        return tuple(dict.fromkeys(name for sock in self._sockets for name in sock.interfaces))
+        return self._beacons.interfaces
 
     # Rules.
 
@@ -219,8 +227,7 @@ class Discovery:
             deadline = earliest(
                 self.candidates.next_deadline(),
                 None if self._only_peers else self._siblings_due,
-                self._interfaces_due if self._sockets else None,
-                self._speaker.next_deadline() if self._sockets and self._port else None,
+                self._beacons.next_deadline(port=self._port),
                 self._book_due,
             )
             wait_s = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
@@ -232,12 +239,7 @@ class Discovery:
         if not self._only_peers and now >= self._siblings_due:
             self._siblings_due = now + self._config.state_poll_s
             self._ask_siblings()
-        if self._sockets:
-            if now >= self._interfaces_due:
-                self._interfaces_due = now + INTERFACES_EVERY_S
-                for sock in self._sockets:
-                    sock.join_interfaces()
-            self._speak(now)
+        self._beacons.advance(self._hello, port=self._port, now=now)
         if now >= self._book_due:
             self._book_due = now + BOOK_SAVED_EVERY_S
             self._save_book()
@@ -304,41 +306,27 @@ class Discovery:
         except (MeshError, OSError) as error:
             log.warning("address_book_not_saved", error=str(error))
 
-    # Beacons.
+    # Sources.
 
-    def _open_sockets(self) -> None:
-        for group in (self._config.beacon_group, self._config.beacon_group6):
-            try:
-                sock = MulticastSocket(
-                    group, self._config.beacon_port, received=self._beacon_received
-                )
-            except (OSError, NotImplementedError) as error:
-                log.info("no_lan_discovery", group=group, error=str(error))
-                continue
-            self._sockets.append(sock)
+    def _dns_server(self) -> Address | None:
+        server = self._config.dns_server
+        return None if server is None else Address.parse(server, default_port=DNS_PORT)
 
-    def _speak(self, now: float) -> None:
-        hello = self._hello
-        if self._port is None or hello is None:
-            return
-        data = self._speaker.speak(
-            epoch=hello.epoch,
-            port=self._port,
-            addresses=hello.addresses,
-            now=now,
-            wall=self._clock.wall(),
-        )
-        for sock in self._sockets:
-            if data is not None:
-                sock.send(data)
+    def _heard_beacon(self, node: NodeId, addresses: Iterable[Address]) -> None:
+        self._hint(Source.BEACON, node, addresses)
 
-    def _beacon_received(self, data: bytes, host: str) -> None:
+    def _heard_mdns(self, node: NodeId, addresses: Iterable[Address]) -> None:
+        self._hint(Source.MDNS, node, addresses)
+
+    def _hint(self, source: Source, node: NodeId, addresses: Iterable[Address]) -> None:
         now = self._clock.monotonic()
-        heard = self._listener.receive(data, now=now)
-        if heard is None:
-            return
-        # Where it came from is the address most likely to work.
-        for address in (Address(host, heard.port), *heard.addresses):
-            self.candidates.add(Source.BEACON, address, heard.node, now=now)
-        if not self._links.has(heard.node):
+        for address in addresses:
+            self.candidates.add(source, address, node, now=now)
+        if not self._links.has(node):
             self._wake.set()
+
+    def _looked_up(self, addresses: Iterable[Address]) -> None:
+        now = self._clock.monotonic()
+        for address in addresses:
+            if self.candidates.add(Source.DNS, address, None, now=now):
+                self._wake.set()

@@ -9,7 +9,7 @@ from tests.support.netns.commands import in_namespace, ip
 from tests.support.processes import NodeProcess, Processes
 
 PORT = 7467
-_SET_BY_TESTS = ("MREZA_LISTEN", "MREZA_DISCOVERY__LAN")
+_SET_BY_TESTS = ("MREZA_LISTEN", "MREZA_DISCOVERY__LAN", "MREZA_DISCOVERY__MDNS")
 "What tests/conftest.py says of nodes on loopback; here nodes are to do what they do by default."
 
 

@@ -36,6 +36,8 @@ def test_options_win_over_the_environment_and_the_file(
     assert config.security.state == tmp_path
     assert configuration(UpOptions(state=tmp_path, config=file)).listen == "127.0.0.1:2"
     assert not configuration(UpOptions(state=tmp_path, no_lan=True)).discovery.lan
+    assert not configuration(UpOptions(state=tmp_path, no_mdns=True)).discovery.mdns
+    assert configuration(UpOptions(state=tmp_path, dns=("a", "b:1"))).discovery.dns == ("a", "b:1")
     assert configuration(UpOptions(state=tmp_path, only_peers=True)).topology.only_peers
 
 

@@ -279,6 +279,28 @@ def test_an_address_given_by_the_user_is_dialed_for_ever_whoever_is_there() -> N
     assert c.addresses_of(B) == (ONE,)
 
 
+def test_an_address_from_dns_is_dialed_whoever_is_there_and_may_be_forgotten() -> None:
+    c = candidates()
+    assert c.add(Source.DNS, ONE, None, now=0.0)
+    (dial,) = c.due(now=0.0)
+    assert dial == Dial(ONE, None)
+    c.linked(A, ONE, now=0.0)
+    c.result(dial, Outcome.UP, A, now=0.0)
+    assert c.next_deadline() is None
+    assert c.addresses_of(A) == (ONE,)
+    assert not candidates(only_peers=True).add(Source.DNS, ONE, None, now=0.0)
+
+
+def test_a_node_of_multicast_dns_is_a_hint_like_one_of_a_beacon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "HINTED_MAX", 1)
+    c = candidates()
+    assert c.add(Source.MDNS, ONE, A, now=0.0)
+    assert c.add(Source.MDNS, TWO, B, now=1.0)
+    assert c.due(now=1.0) == [Dial(TWO, B)]
+
+
 def test_with_only_peers_nothing_else_is_dialed() -> None:
     c = candidates("192.0.2.1", only_peers=True)
     assert not c.add(Source.RECORD, TWO, A, now=0.0)

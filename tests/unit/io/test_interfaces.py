@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from mreza.address import Address
-from mreza.io.interfaces import here, reachable, usable_interfaces
+from mreza.io.interfaces import here, own_hosts, reachable, usable_interfaces
 
 
 class Entry(NamedTuple):
@@ -62,3 +62,7 @@ def test_loopback_stands_in_where_there_is_nothing_else(
 def test_a_process_of_this_machine_dials_loopback_where_all_addresses_are_listened_on() -> None:
     bound = (Address("0.0.0.0", 1), Address("::", 2), Address("192.0.2.5", 3))  # noqa: S104
     assert here(bound) == (Address("127.0.0.1", 1), Address("::1", 2), Address("192.0.2.5", 3))
+
+
+def test_the_hosts_of_a_machine_are_all_addresses_that_lead_out_of_it() -> None:
+    assert own_hosts() == ("192.0.2.5", "2001:db8::5", "fe80::5")

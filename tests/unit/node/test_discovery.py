@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from mreza.address import Address
@@ -14,12 +15,14 @@ from mreza.config.mesh import MeshConfig
 from mreza.discovery.beacon import BeaconSpeaker, Ignored
 from mreza.errors import NotRunning, StateError
 from mreza.ids import NodeId
-from mreza.node import discovery as module
+from mreza.node import beacon_source, discovery as module
 from mreza.node.discovery import Discovery
 from mreza.node.link_events import DialOutcome, DialResult
 from mreza.security.credentials import Credentials
 from mreza.wire.link import PROTOCOL_VERSION, Hello
 from tests.integration.link_ends import MeshOfLinks
+from tests.support.dns_server import DnsServer
+from tests.support.eventually import eventually_async
 from tests.support.fake_net import until
 from tests.support.hand_clock import HandClock
 
@@ -126,7 +129,7 @@ class Multicast:
 @pytest.fixture(autouse=True)
 def multicast(monkeypatch: pytest.MonkeyPatch) -> None:
     Multicast.fails, Multicast.made = None, []
-    monkeypatch.setattr(module, "MulticastSocket", Multicast)
+    monkeypatch.setattr(beacon_source, "MulticastSocket", Multicast)
     monkeypatch.setattr(module, "STAGGER_S", 0.0)
 
 
@@ -140,6 +143,7 @@ class Case:
         self.me = self.credentials.node_id
         self.state = State(self.credentials)
         settings = {"discovery": {"lan": False}, **config}
+        settings["discovery"] = {"mdns": False, **settings["discovery"]}
         self.discovery = Discovery(
             MeshConfig(**settings),
             state=self.state,
@@ -424,4 +428,85 @@ async def test_a_raised_epoch_is_said_from_the_next_beacon_on() -> None:
     await case.later(30.0)
     first, second = Multicast.made[0].sent
     assert first != second
+    await case.discovery.close()
+
+
+async def test_names_are_looked_up_and_whoever_is_there_is_dialed() -> None:
+    async with DnsServer({("mesh.example", "A"): [WHERE.host]}) as server:
+        discovery = {"lan": False, "dns": ["mesh.example"], "dns_server": str(server.address)}
+        case = Case(discovery=discovery)
+        case.dialer.outcomes[WHERE] = DialResult(DialOutcome.UP, PEER)
+        await case.start()
+        await eventually_async(lambda: PEER in case.dialer.up)
+        assert case.dialer.dialed == [(WHERE, None)]
+        await case.discovery.close()
+
+
+async def test_with_only_peers_no_name_is_looked_up() -> None:
+    async with DnsServer({}) as server:
+        discovery = {"lan": False, "dns": ["mesh.example"], "dns_server": str(server.address)}
+        case = Case(discovery=discovery, topology={"only_peers": True})
+        await case.start()
+        await case.later(60.0)
+        assert server.asked == []
+        await case.discovery.close()
+
+
+class Mdns:
+    """Multicast DNS that hears what the test says."""
+
+    made: list[Mdns]
+
+    def __init__(self, *, found: Callable[[NodeId, Iterable[Address]], None], **_: Any) -> None:
+        self.found = found
+        self.is_open = False
+        self.said: list[tuple[tuple[str, ...], int]] = []
+        Mdns.made.append(self)
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def say(self, hello: Hello, *, port: int) -> None:
+        self.said.append((hello.addresses, port))
+
+    async def close(self) -> None:
+        self.is_open = False
+
+
+async def test_a_node_that_others_can_dial_uses_multicast_dns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Mdns.made = []
+    monkeypatch.setattr(module, "MdnsSource", Mdns)
+    case = Case(discovery={"lan": False, "mdns": True})
+    case.discovery.advertised([Address("192.0.2.9", 5)])
+    await case.start()
+    (mdns,) = Mdns.made
+    assert mdns.is_open
+    mdns.found(PEER, [WHERE])
+    await case.quiet()
+    assert case.dialer.dialed == [(WHERE, PEER)]
+    case.discovery.hello_changed(msgspec.structs.replace(case.hello, addresses=("192.0.2.8:5",)))
+    assert mdns.said == [(("192.0.2.9:5",), 5), (("192.0.2.8:5",), 5)]
+    await case.discovery.close()
+    assert not mdns.is_open
+
+
+@pytest.mark.parametrize(
+    ("listen", "config"),
+    [
+        ("127.0.0.1", {}),
+        ("192.0.2.9", {"topology": {"only_peers": True}}),
+        ("192.0.2.9", {"discovery": {"lan": False, "mdns": False}}),
+    ],
+)
+async def test_who_cannot_or_will_not_be_found_uses_no_multicast_dns(
+    monkeypatch: pytest.MonkeyPatch, listen: str, config: dict[str, Any]
+) -> None:
+    Mdns.made = []
+    monkeypatch.setattr(module, "MdnsSource", Mdns)
+    case = Case(**{"discovery": {"lan": False, "mdns": True}, **config})
+    case.discovery.advertised([Address(listen, 5)])
+    await case.start()
+    assert [mdns.is_open for mdns in Mdns.made] == [False]
     await case.discovery.close()

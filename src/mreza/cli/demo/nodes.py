@@ -72,7 +72,8 @@ class DemoNode:
             CommandFailed: it did not, in time; the text ends with its last words.
         """
         self._command = [sys.executable, "-m", "mreza", "up", "--state", str(self.state)]
-        self._command += ["--name", self.name, "--only-peers", "--no-lan", "--app", app]
+        self._command += ["--name", self.name, "--only-peers", "--no-lan", "--no-mdns"]
+        self._command += ["--app", app]
         self._command += ["--log-format", "json"]
         for peer in peers:
             self._command += ["--peer", peer]
