@@ -38,6 +38,11 @@ class Host(Protocol):
     @property
     def clock(self) -> Clock: ...
 
+    @property
+    def is_simulated(self) -> bool:
+        """True: libraries that open sockets by themselves would reach another network."""
+        ...
+
     def random(self) -> Random:
         """A source of chance, for jitter and epochs; secrets come from the system."""
         ...
@@ -77,6 +82,8 @@ class Host(Protocol):
 
 class SystemHost:
     """The machine we are on."""
+
+    is_simulated = False
 
     def __init__(self) -> None:
         self.clock = SystemClock()

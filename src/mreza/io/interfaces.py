@@ -46,7 +46,7 @@ def own_hosts() -> tuple[str, ...]:
         sorted(
             str(address)
             for family in (socket.AF_INET, socket.AF_INET6)
-            for _, address in _addresses(family)
+            for _, address in current_host().interfaces(family)
             if not address.is_loopback
         )
     )

@@ -21,6 +21,7 @@ from mreza.discovery.beacon import Ignored
 from mreza.discovery.candidates import Candidates, Dial, Outcome, Source
 from mreza.errors import InvalidAddress, MeshError, NotRunning
 from mreza.ids import NodeId
+from mreza.io.host import current_host
 from mreza.io.interfaces import reachable
 from mreza.machine import earliest
 from mreza.node.beacon_source import BeaconSource
@@ -151,7 +152,7 @@ class Discovery:
                 self._add(Source.ADDRESS_BOOK, node, texts)
         if self._config.lan and not self._only_peers:
             self._beacons.open()
-        if self._config.mdns and not self._only_peers and self._port is not None:
+        if self._port is not None and self._uses_mdns():
             self._mdns.open()
             self._mdns.say(hello, port=self._port)
         if not self._only_peers:
@@ -307,6 +308,9 @@ class Discovery:
             log.warning("address_book_not_saved", error=str(error))
 
     # Sources.
+
+    def _uses_mdns(self) -> bool:
+        return self._config.mdns and not self._only_peers and not current_host().is_simulated
 
     def _dns_server(self) -> Address | None:
         server = self._config.dns_server

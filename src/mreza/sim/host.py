@@ -94,6 +94,8 @@ class SimMachine:
 class SimProcess:
     """One run of a program on a machine; a `mreza.io.host.Host` for the nodes in it."""
 
+    is_simulated = True
+
     def __init__(self, machine: SimMachine) -> None:
         self.machine = machine
         self.runs = True

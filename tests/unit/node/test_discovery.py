@@ -431,6 +431,20 @@ async def test_a_raised_epoch_is_said_from_the_next_beacon_on() -> None:
     await case.discovery.close()
 
 
+async def test_a_simulated_machine_uses_no_multicast_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Simulated(SystemHost):
+        is_simulated = True
+
+    Mdns.made = []
+    monkeypatch.setattr(module, "MdnsSource", Mdns)
+    monkeypatch.setattr(module, "current_host", Simulated)
+    case = Case(discovery={"lan": False, "mdns": True})
+    case.discovery.advertised([Address("192.0.2.9", 5)])
+    await case.start()
+    assert [mdns.is_open for mdns in Mdns.made] == [False]
+    await case.discovery.close()
+
+
 async def test_names_are_looked_up_and_whoever_is_there_is_dialed() -> None:
     async with DnsServer({("mesh.example", "A"): [WHERE.host]}) as server:
         discovery = {"lan": False, "dns": ["mesh.example"], "dns_server": str(server.address)}
