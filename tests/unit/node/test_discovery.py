@@ -15,6 +15,7 @@ from mreza.config.mesh import MeshConfig
 from mreza.discovery.beacon import BeaconSpeaker, Ignored
 from mreza.errors import NotRunning, StateError
 from mreza.ids import NodeId
+from mreza.io.host import SystemHost
 from mreza.node import beacon_source, discovery as module
 from mreza.node.discovery import Discovery
 from mreza.node.link_events import DialOutcome, DialResult
