@@ -61,7 +61,7 @@ def _frame(kind: FrameType, body: bytes) -> Case:
 
 def fields(envelope: Envelope) -> dict[str, Any]:
     """An envelope as plain values, to compare; `flags` are what `encode` writes."""
-    names = [name for name in Envelope.__slots__ if name not in ("path_at", "flags")]
+    names = [name for name in Envelope.__struct_fields__ if name not in ("path_at", "flags")]
     return {name: getattr(envelope, name) for name in names} | {"flags": envelope.wire_flags}
 
 

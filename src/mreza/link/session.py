@@ -58,14 +58,11 @@ class HelloReceived(msgspec.Struct, frozen=True):
     hello: Hello
 
 
-class FrameReceived:
+class FrameReceived(msgspec.Struct, eq=False, gc=False):
     """An ENVELOPE, RECORDS or DIGEST frame. Not frozen: it is built once per envelope."""
 
-    __slots__ = ("body", "kind")
-
-    def __init__(self, kind: int, body: bytes) -> None:
-        self.kind = kind
-        self.body = body
+    kind: int
+    body: bytes
 
 
 class RttMeasured(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Messages that wait together, and the numbered packet that carries them.
 
-Both are of the hot path: slotted, not frozen.
+Both are of the hot path: not frozen.
 """
 
 from __future__ import annotations
@@ -111,46 +111,23 @@ class Batch:
         return self.request_ids or tuple(request.id for request in self.items)
 
 
-class Flight:
+class Flight(msgspec.Struct, eq=False, gc=False):
     """One numbered packet: sent and not acknowledged."""
 
-    __slots__ = (
-        "base_told",
-        "batch",
-        "body",
-        "cost",
-        "fragment",
-        "lost",
-        "next_hop",
-        "order",
-        "sent_at",
-        "sequence",
-        "transmissions",
-    )
-
-    def __init__(
-        self,
-        batch: Batch,
-        body: bytes | memoryview,
-        *,
-        sequence: int,
-        cost: int,
-        fragment: Fragment | None = None,
-    ) -> None:
-        self.batch = batch
-        self.body = body
-        self.sequence = sequence
-        self.cost = cost
-        self.fragment = fragment
-        self.lost = True
-        "Not in the air: not sent yet, or believed lost."
-        self.sent_at = 0.0
-        self.order = 0
-        "Counts transmissions of the stream; tells later ones from earlier ones."
-        self.transmissions = 0
-        self.next_hop: NodeId | None = None
-        self.base_told = 0
-        "The base that its first transmission told the receiver."
+    batch: Batch
+    body: bytes | memoryview
+    sequence: int
+    cost: int
+    fragment: Fragment | None = None
+    lost: bool = True
+    "Not in the air: not sent yet, or believed lost."
+    sent_at: float = 0.0
+    order: int = 0
+    "Counts transmissions of the stream; tells later ones from earlier ones."
+    transmissions: int = 0
+    next_hop: NodeId | None = None
+    base_told: int = 0
+    "The base that its first transmission told the receiver."
 
     @property
     def is_first(self) -> bool:

@@ -127,9 +127,11 @@ class Outbox:
             credit = self._credits.get(inbox)
             if credit is not None and credit.raise_to(position):
                 self._credit_came()
-        self.settle()
-        if stream is not None and stream.may_send:
-            self._ready[self.destination] = self
+        if stream is not None:
+            self.waiting -= stream.freed
+            stream.freed = 0
+            if stream.may_send:
+                self._ready[self.destination] = self
         return sane
 
     def restarted(self) -> list[int]:
@@ -176,11 +178,12 @@ class Outbox:
         """What is left after a flush waits on; how many requests became too late."""
         expired = 0
         for stream in self.streams:
-            if stream is not None and (stream.lanes or stream.expired):
+            if stream is not None and (stream.lanes or stream.freed or stream.expired):
                 stream.waits(now=now)
                 expired += stream.expired
                 stream.expired = 0
-        self.settle()
+                self.waiting -= stream.freed
+                stream.freed = 0
         return expired
 
     def sealed_under(self, session_id: int) -> None:

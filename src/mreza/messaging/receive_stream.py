@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from mreza.ids import NodeId
 from mreza.messaging.batch import EMPTY_BATCH, ORDERED
 from mreza.messaging.fragments import Piece, Transfer
@@ -13,18 +15,15 @@ BEHIND_MAX = 1024
 "A sender keeps at most so many numbers open; more is not ours to remember."
 
 
-class Arrival:
-    """A whole batch. Slotted, not frozen: one is built for each."""
+class Arrival(msgspec.Struct, eq=False, gc=False):
+    """A whole batch. Not frozen: one is built for each."""
 
-    __slots__ = ("body", "deadline_ms", "inbox", "kind", "sequence")
-
-    def __init__(self, head: Head, sequence: int, body: memoryview | bytearray) -> None:
-        self.kind = head.kind
-        self.inbox = head.inbox
-        self.deadline_ms = head.deadline_ms
-        self.sequence = sequence
-        "Of its first piece, if it came in pieces."
-        self.body = body
+    kind: int
+    inbox: int
+    deadline_ms: int
+    sequence: int
+    "Of its first piece, if it came in pieces."
+    body: memoryview | bytearray
 
 
 class ReceiveStream:
@@ -72,7 +71,7 @@ class ReceiveStream:
         if is_ordered and not may_hold and number != self._seen.cumulative + 1:
             return released, "held_full"
         if head.fragment is None:
-            arrival = Arrival(head, number, body)
+            arrival = Arrival(head.kind, head.inbox, head.deadline_ms, number, body)
         else:
             whole = self._assemble(head.fragment, body, now)
             if isinstance(whole, str):
@@ -80,7 +79,8 @@ class ReceiveStream:
             if whole is None:
                 self._admit(number, now)
                 return released + self._release(), ""
-            arrival = Arrival(head, head.fragment.transfer, whole)
+            first = head.fragment.transfer
+            arrival = Arrival(head.kind, head.inbox, head.deadline_ms, first, whole)
         self._admit(number, now)
         if len(arrival.body) == 1 and arrival.body[0] == EMPTY_BATCH[0]:
             return released + self._release(), ""

@@ -25,8 +25,7 @@ class Attempts:
         """The call is given to this node: it is at work on it now."""
         request_id = self._next
         self._next += 1
-        attempt = Attempt(call, request_id, node, lease, now)
-        attempt.idempotent = idempotent
+        attempt = Attempt(call, request_id, node, lease, now, idempotent=idempotent)
         call.current = attempt
         call.attempts.append(attempt)
         self._attempts[request_id] = attempt
@@ -49,6 +48,9 @@ class Attempts:
             del self._attempts[attempt.request_id]
             if attempt.lease is not None:
                 attempt.lease.released()
+        # They name each other: undone here, nothing is left for the cycle collector.
+        call.attempts.clear()
+        call.current = call.rival = None
 
     # Outputs.
 

@@ -14,30 +14,17 @@ from mreza.wire.packet import HEADERS_MAX, REQUEST_TARGET_MAX
 HEADER_BYTES_MAX = 8 * 1024
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """A call given to one node."""
 
-    __slots__ = (
-        "call",
-        "idempotent",
-        "lease",
-        "message",
-        "node",
-        "request_id",
-        "sent_at",
-    )
-
-    def __init__(
-        self, call: Call, request_id: int, node: NodeId, lease: Lease | None, sent_at: float
-    ) -> None:
-        self.call = call
-        self.request_id = request_id
-        self.node = node
-        self.lease = lease
-        self.sent_at = sent_at
-        self.idempotent = False
-        self.message: tuple[int, int, int, int] | None = None
-        "None: nothing of it has left this node yet."
+    call: Call
+    request_id: int
+    node: NodeId
+    lease: Lease | None
+    sent_at: float
+    idempotent: bool = False
+    message: tuple[int, int, int, int] | None = None
+    "None: nothing of it has left this node yet."
 
     @property
     def was_sent(self) -> bool:
@@ -50,68 +37,41 @@ class Attempt:
         return self is self.call.current or self is self.call.rival
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One call until it is resolved."""
 
-    __slots__ = (
-        "attempts",
-        "call_id",
-        "current",
-        "deadline",
-        "headers",
-        "hedge",
-        "idempotency_key",
-        "idempotent",
-        "key",
-        "losses",
-        "lost",
-        "may_have_run",
-        "node",
-        "payload",
-        "priority",
-        "process",
-        "progress",
-        "refused",
-        "retry_after_s",
-        "rival",
-        "strategy",
-        "timeout_s",
-        "to_handler",
-    )
-
-    def __init__(self, call_id: int, process: str, payload: msgspec.Raw) -> None:
-        self.call_id = call_id
-        self.process = process
-        self.payload = payload
-        self.node: NodeId | None = None
-        self.deadline = 0.0
-        self.timeout_s = 0.0
-        self.priority = int(Priority.NORMAL)
-        self.key: str | None = None
-        self.headers: dict[str, str] | None = None
-        self.strategy: Strategy | None = None
-        "None: that of its process."
-        self.hedge: bool | float = False
-        "When to ask a second node: after so many seconds, or (True) when most would have answered."
-        self.idempotent = False
-        self.idempotency_key = ""
-        self.progress = False
-        "The caller wants to know how far the work is."
-        self.to_handler = False
-        self.attempts: list[Attempt] = []
-        self.current: Attempt | None = None
-        "None: it waits for somebody who could do it."
-        self.rival: Attempt | None = None
-        "The one before `current`, while both may answer."
-        self.losses = 0
-        "Workers that were lost and may have run it."
-        self.may_have_run = False
-        self.lost = ""
-        "How the last worker was lost, or that it is closing; empty: none was."
-        self.refused: list[NodeId] = []
-        "Who would not do it; asked again when it restarts or offers anew."
-        self.retry_after_s: float | None = None
-        "The shortest that an overloaded one has named."
+    call_id: int
+    process: str
+    payload: msgspec.Raw
+    node: NodeId | None = None
+    deadline: float = 0.0
+    timeout_s: float = 0.0
+    priority: int = int(Priority.NORMAL)
+    key: str | None = None
+    headers: dict[str, str] | None = None
+    strategy: Strategy | None = None
+    "None: that of its process."
+    hedge: bool | float = False
+    "When to ask a second node: after so many seconds, or (True) when most would have answered."
+    idempotent: bool = False
+    idempotency_key: str = ""
+    progress: bool = False
+    "The caller wants to know how far the work is."
+    to_handler: bool = False
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
+    current: Attempt | None = None
+    "None: it waits for somebody who could do it."
+    rival: Attempt | None = None
+    "The one before `current`, while both may answer."
+    losses: int = 0
+    "Workers that were lost and may have run it."
+    may_have_run: bool = False
+    lost: str = ""
+    "How the last worker was lost, or that it is closing; empty: none was."
+    refused: list[NodeId] = msgspec.field(default_factory=list)
+    "Who would not do it; asked again when it restarts or offers anew."
+    retry_after_s: float | None = None
+    "The shortest that an overloaded one has named."
 
     def describe(self) -> str:
         return "the message" if self.to_handler else f"process {self.process!r}"

@@ -105,14 +105,24 @@ class Calls:
         """Begin a call; a Resolve with its number follows, in any case."""
         check_call(process, node, timeout_s, headers, hedge=hedge, to_handler=to_handler)
         self.workers.balancer.check(process, strategy)
-        call = Call(self._next_call, "" if to_handler else process, payload)
+        call = Call(
+            self._next_call,
+            "" if to_handler else process,
+            payload,
+            node=node,
+            deadline=now + timeout_s,
+            timeout_s=timeout_s,
+            priority=int(priority),
+            key=key,
+            headers=headers or None,
+            strategy=None if strategy is None else strategy_of(strategy),
+            hedge=hedge,
+            idempotent=idempotent,
+            idempotency_key=idempotency_key,
+            progress=progress,
+            to_handler=to_handler,
+        )
         self._next_call += 1
-        call.node, call.key, call.headers = node, key, headers or None
-        call.timeout_s, call.deadline = timeout_s, now + timeout_s
-        call.priority, call.idempotent, call.to_handler = int(priority), idempotent, to_handler
-        call.strategy = None if strategy is None else strategy_of(strategy)
-        call.hedge = hedge
-        call.idempotency_key, call.progress = idempotency_key, progress
         self._calls[call.call_id] = call
         self._deadlines.set(call.call_id, call.deadline)
         self._place(call, now)

@@ -13,19 +13,16 @@ from mreza.wire.packet import Failure, Request, Response
 from mreza.wire.records import AgedRecord
 
 
-class SendFrame:
+class SendFrame(msgspec.Struct, eq=False, gc=False):
     """Put a frame into the send queue of the link to `peer`.
 
     Not frozen: it is built once per envelope.
     """
 
-    __slots__ = ("body", "kind", "peer", "priority")
-
-    def __init__(self, peer: NodeId, kind: int, body: bytes | bytearray, priority: int) -> None:
-        self.peer = peer
-        self.kind = kind
-        self.body = body
-        self.priority = priority
+    peer: NodeId
+    kind: int
+    body: bytes | bytearray
+    priority: int
 
 
 class CloseLink(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ import os
 import struct
 from collections.abc import Callable
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -52,14 +53,10 @@ _NONCE = struct.Struct(">4xQ")
 _CRITICAL = 3
 
 
-class Opened:
+class Opened(msgspec.Struct, eq=False, gc=False):
     """The packet of an envelope that was sealed for us."""
 
-    __slots__ = ("plaintext",)
-    __match_args__ = ("plaintext",)
-
-    def __init__(self, plaintext: bytes) -> None:
-        self.plaintext = plaintext
+    plaintext: bytes
 
 
 class NoSuchKey:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import enum
 import struct
 
+import msgspec
+
 from mreza.errors import DecodeError, InvalidId
 from mreza.ids import ID_BYTES, NodeId, node_id
 
@@ -64,63 +66,26 @@ _KNOWN_MANDATORY = _PATH | _TRACE_CONTEXT | _KEY_WRAP
 _KINDS = frozenset(int(kind) for kind in EnvelopeKind)
 
 
-class Envelope:
-    """One envelope. Slotted and mutable because a frozen one costs three times as much to build."""
+class Envelope(msgspec.Struct, kw_only=True, eq=False, gc=False):
+    """One envelope. Not frozen, because sealing fills it in; built in C, in a tenth of the time."""
 
-    __slots__ = (
-        "counter",
-        "destinations",
-        "flags",
-        "hop_limit",
-        "kind",
-        "lane",
-        "path",
-        "path_at",
-        "path_cursor",
-        "priority",
-        "sealed",
-        "session_id",
-        "source",
-        "source_epoch",
-        "trace",
-        "wrap",
-    )
-
-    def __init__(
-        self,
-        *,
-        kind: int,
-        priority: int,
-        source: NodeId,
-        source_epoch: int,
-        destinations: tuple[NodeId, ...],
-        session_id: int = 0,
-        counter: int = 0,
-        flags: int = 0,
-        lane: int = 0,
-        hop_limit: int = HOP_LIMIT,
-        path: tuple[NodeId, ...] = (),
-        path_cursor: int = 0,
-        trace: bytes = b"",
-        wrap: bytes = b"",
-        sealed: bytes = b"",
-    ) -> None:
-        self.kind = kind
-        self.priority = priority
-        self.source = source
-        self.source_epoch = source_epoch
-        self.destinations = destinations
-        self.session_id = session_id
-        self.counter = counter
-        self.flags = flags
-        self.lane = lane
-        self.hop_limit = hop_limit
-        self.path = path
-        self.path_cursor = path_cursor
-        self.path_at = 0
-        self.trace = trace
-        self.wrap = wrap
-        self.sealed = sealed
+    kind: int
+    priority: int
+    source: NodeId
+    source_epoch: int
+    destinations: tuple[NodeId, ...]
+    session_id: int = 0
+    counter: int = 0
+    flags: int = 0
+    lane: int = 0
+    hop_limit: int = HOP_LIMIT
+    path: tuple[NodeId, ...] = ()
+    path_cursor: int = 0
+    path_at: int = 0
+    "Where the path stands in the bytes that this was read from."
+    trace: bytes = b""
+    wrap: bytes = b""
+    sealed: bytes = b""
 
     def encode(self) -> bytes:
         """The envelope as the body of an ENVELOPE frame; sets the flags of the optional parts."""
