@@ -34,6 +34,37 @@ MESH = MeshId(b"m" * 16)
 DELAY_S = 0.005
 
 
+class Neighborhood:
+    """The directory as one node sees it: what all share, and its own ways."""
+
+    def __init__(self, mesh: PlaneMesh, router: Router) -> None:
+        self._mesh = mesh
+        self._router = router
+
+    def epoch_of(self, node: NodeId) -> int | None:
+        return self._mesh.epoch_of(node)
+
+    def prekey_of(self, node: NodeId) -> Prekey | None:
+        return self._mesh.prekey_of(node)
+
+    def public_key_of(self, node: NodeId) -> bytes | None:
+        return self._mesh.public_key_of(node)
+
+    def path_to(self, destination: NodeId) -> tuple[NodeId, ...]:
+        return self._router.path_to(destination)
+
+    def is_whole(self, path: tuple[NodeId, ...]) -> bool:
+        return all(pair in self._mesh.links for pair in itertools.pairwise(path))
+
+    def detour_to(self, destination: NodeId) -> tuple[NodeId, ...]:
+        usual = self.path_to(destination)
+        weights: dict[NodeId, dict[NodeId, int]] = {node: {} for node in self._mesh.by_id}
+        for a, b in self._mesh.links:
+            if (a, b) != usual[:2] and not {a, b} & set(usual[1:-1]):
+                weights[a][b] = 1 << 64
+        return shortest_paths(weights, usual[0]).path_to(destination)
+
+
 class PlaneNode:
     """One data plane, and what came out of it."""
 
@@ -57,7 +88,7 @@ class PlaneNode:
             stream_epoch=self.epoch,
             sealing=self.sealing,
             router=self.router,
-            directory=mesh,
+            directory=Neighborhood(mesh, self.router),
             config=mesh.config,
             now=mesh.now,
         )
@@ -157,9 +188,6 @@ class PlaneMesh:
         if node in self.unknown or node not in self.by_id:
             return None
         return self.by_id[node].identity.public_key
-
-    def path_to(self, destination: NodeId) -> tuple[NodeId, ...]:
-        return ()
 
     # Links.
 

@@ -126,6 +126,10 @@ class Flight(msgspec.Struct, eq=False, gc=False):
     "Counts transmissions of the stream; tells later ones from earlier ones."
     transmissions: int = 0
     next_hop: NodeId | None = None
+    path: tuple[NodeId, ...] = ()
+    "The way of its last transmission, both ends included, as its sender knew it."
+    unanswered: int = 0
+    "Transmissions that were waited for in vain."
     base_told: int = 0
     "The base that its first transmission told the receiver."
 
@@ -133,6 +137,11 @@ class Flight(msgspec.Struct, eq=False, gc=False):
     def is_first(self) -> bool:
         """It carries the beginning of its batch: its number is that of the batch."""
         return self.fragment is None or self.fragment.offset == 0
+
+    @property
+    def wants_detour(self) -> bool:
+        """Every second retransmission after a timeout goes another way than the route."""
+        return self.unanswered > 0 and self.unanswered % 2 == 0
 
 
 class Cutting:

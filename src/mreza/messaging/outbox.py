@@ -14,7 +14,7 @@ from mreza.config.messaging import MessagingConfig
 from mreza.errors import OutboxFull, PayloadError
 from mreza.ids import NodeId
 from mreza.machine import NEVER
-from mreza.messaging.batch import BATCH_OVERHEAD_BYTES, MESSAGES, Batch, response_bytes
+from mreza.messaging.batch import BATCH_OVERHEAD_BYTES, MESSAGES, Batch, Flight, response_bytes
 from mreza.messaging.credit import SendCredit
 from mreza.messaging.fragments import BODY_MAX
 from mreza.messaging.payload import HEADER_BYTES, waiting_form
@@ -142,10 +142,10 @@ class Outbox:
         self.send_again()
         return dropped
 
-    def send_again(self, *, unless_over: NodeId | None = None) -> None:
-        """What is in the air, but for that over one neighbor, will not arrive."""
+    def send_again(self, *, unless: Callable[[Flight], bool] | None = None) -> None:
+        """What is in the air, but for that of which `unless` is true, will not arrive."""
         for stream in self.streams:
-            if stream is not None and stream.lose(unless_over=unless_over):
+            if stream is not None and stream.lose(unless=unless):
                 self._ready[self.destination] = self
         self.settle()
 

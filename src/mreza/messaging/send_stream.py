@@ -130,7 +130,7 @@ class SendStream:
         due = False
         if self._hurry_at <= now:
             self._hurry_at = NEVER
-            due = self._lose_sent_before(self._hurry_before)
+            due = bool(self._lose_sent_before(self._hurry_before))
             if due:
                 self._hurries += 1
                 self._halve()
@@ -143,11 +143,11 @@ class SendStream:
             due = due or self._probe_inbox is not None
         return due
 
-    def lose(self, *, unless_over: NodeId | None) -> bool:
-        """What is in the air, but for that over one neighbor, is lost; True if any was."""
+    def lose(self, *, unless: Callable[[Flight], bool] | None = None) -> bool:
+        """What is in the air, but for that of which `unless` is true, is lost; True if any was."""
         any_lost = False
         for flight in list(self._flights.values()):
-            if not flight.lost and (unless_over is None or flight.next_hop != unless_over):
+            if not flight.lost and (unless is None or not unless(flight)):
                 self._lose(flight)
                 any_lost = True
         if any_lost:
@@ -359,11 +359,11 @@ class SendStream:
             if not flight.lost and flight.order <= limit:
                 self._lose(flight)
 
-    def _lose_sent_before(self, at: float) -> bool:
+    def _lose_sent_before(self, at: float) -> list[Flight]:
         late = [f for f in self._flights.values() if not f.lost and f.sent_at <= at]
         for flight in late:
             self._lose(flight)
-        return bool(late)
+        return late
 
     def _time_out(self, now: float) -> bool:
         """The oldest transmissions have waited too long; True if any was in the air."""
@@ -371,7 +371,8 @@ class SendStream:
         if not self._in_flight:
             return False
         oldest_at = min(f.sent_at for f in self._flights.values() if not f.lost)
-        self._lose_sent_before(max(oldest_at, now - self._round_trip.timeout_s()))
+        for flight in self._lose_sent_before(max(oldest_at, now - self._round_trip.timeout_s())):
+            flight.unanswered += 1
         self._doublings += 1
         self._halve()
         if self._in_flight:

@@ -62,6 +62,14 @@ class MeshView:
         """This node, all relays, the destination; empty if there is no path."""
         return self.router.path_to(destination)
 
+    def detour_to(self, destination: NodeId) -> tuple[NodeId, ...]:
+        """As `path_to`, but leaving by another first hop; empty if there is no such way."""
+        return self.computation.detour(destination)
+
+    def is_whole(self, path: tuple[NodeId, ...]) -> bool:
+        """Whether both ends of every link of this path still list it."""
+        return self.computation.is_whole(path)
+
     def epoch_of(self, node: NodeId) -> int | None:
         """The epoch of a node's newest introduction, if the node is known."""
         member = self.roster.members.get(node)

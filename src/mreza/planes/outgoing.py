@@ -104,11 +104,11 @@ class Outgoing:
                 self.expect_soon(outbox, now=now)
 
     def routes_changed(self) -> None:
-        """What went over another next hop goes again at once, and so does what had none."""
+        """What went a way that is no more goes again at once, and so does what had none."""
         for destination, outbox in self.outboxes.items():
             self._stuck.pop(destination, None)
             if destination != self._me and not outbox.is_idle:
-                outbox.send_again(unless_over=self._transmission.next_hop(destination))
+                outbox.send_again(unless=self._transmission.on_its_way(destination))
                 self.ready[destination] = outbox
 
     def keys_replaced(self) -> None:
@@ -151,8 +151,10 @@ class Outgoing:
             if stream is None:
                 continue
             while (flight := stream.next_flight(next_hop=reach.next_hop, now=now)) is not None:
+                way = transmission.detour(destination, reach) if flight.wants_detour else reach
+                flight.next_hop, flight.path = way.next_hop, way.path
                 session_id = transmission.send_flight(
-                    destination, reach, flight, priority=stream.priority, base=stream.base, now=now
+                    destination, way, flight, priority=stream.priority, base=stream.base, now=now
                 )
                 outbox.sealed_under(session_id)
 

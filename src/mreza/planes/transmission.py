@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from mreza.ids import NodeId
@@ -12,7 +13,7 @@ from mreza.planes.effects import RequestsNumbered, SendFrame
 from mreza.planes.traffic import Traffic
 from mreza.routing.router import Router
 from mreza.security.sealing import Sealing
-from mreza.wire.envelope import HOP_LIMIT, Envelope, EnvelopeKind
+from mreza.wire.envelope import HOP_LIMIT, PATH_MAX, Envelope, EnvelopeKind
 from mreza.wire.frame import FrameType
 from mreza.wire.packet import CONTROL, Ack, Head, PacketKind, encode_packet
 from mreza.wire.records import Prekey
@@ -28,6 +29,8 @@ class Directory(Protocol):
     def prekey_of(self, node: NodeId) -> Prekey | None: ...
     def public_key_of(self, node: NodeId) -> bytes | None: ...
     def path_to(self, destination: NodeId) -> tuple[NodeId, ...]: ...
+    def detour_to(self, destination: NodeId) -> tuple[NodeId, ...]: ...
+    def is_whole(self, path: tuple[NodeId, ...]) -> bool: ...
 
 
 class Reach(NamedTuple):
@@ -36,6 +39,10 @@ class Reach(NamedTuple):
     epoch: int
     prekey: Prekey
     next_hop: NodeId
+    path: tuple[NodeId, ...]
+    "As we know it, both ends included."
+    explicit: tuple[NodeId, ...] = ()
+    "Relays that the envelope names, because they are not those of the routes."
 
 
 class Transmission:
@@ -74,7 +81,30 @@ class Transmission:
         prekey = self._directory.prekey_of(destination)
         if next_hop is None or epoch is None or prekey is None:
             return None
-        return Reach(epoch, prekey, next_hop)
+        return Reach(epoch, prekey, next_hop, self._directory.path_to(destination))
+
+    def detour(self, destination: NodeId, usual: Reach) -> Reach:
+        """As `usual`, but by another first hop, if there is a way."""
+        path = self._directory.detour_to(destination)
+        if not path:
+            return usual
+        named = path[1:-1] or path[1:]
+        return usual._replace(next_hop=path[1], path=path, explicit=named[:PATH_MAX])
+
+    def on_its_way(self, destination: NodeId) -> Callable[[Flight], bool]:
+        """Whether a flight may still arrive: its way is whole, and begins as the route does."""
+        next_hop = self.next_hop(destination)
+        whole: dict[tuple[NodeId, ...], bool] = {}
+
+        def may_arrive(flight: Flight) -> bool:
+            path = flight.path
+            if flight.next_hop != next_hop:
+                return False
+            if path not in whole:
+                whole[path] = self._directory.is_whole(path)
+            return whole[path]
+
+        return may_arrive
 
     def send_flight(
         self,
@@ -211,6 +241,7 @@ class Transmission:
             source_epoch=0,  # Sealing fills in the epoch that its keys belong to.
             destinations=(destination,),
             hop_limit=hop_limit,
+            path=reach.explicit,
         )
         sealed = self._sealing.seal(
             envelope,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 
 from mreza.config.routing import RoutingConfig
 from mreza.ids import NodeId
@@ -27,6 +28,8 @@ class RouteComputation:
         self.router = Router(me)
         self.computed = 0
         "How often routes were computed."
+        self._detours: dict[NodeId, tuple[NodeId, ...]] = {}
+        "Those asked for since the last change."
 
     # Inputs
 
@@ -43,9 +46,10 @@ class RouteComputation:
             self._other_change = True
 
     def settle(self, *, now: float) -> bool:
-        """Compute if it is time for it; True if next hops or reachability changed."""
+        """Compute if it is time for it; True if paths or reachability changed."""
         compute = False
         if self._changes or self._other_change:
+            self._detours = {}
             compute = self._timer.change(now=now)
             if not compute and any(self._is_urgent(change) for change in self._changes):
                 compute = self._timer.hasten(now=now)
@@ -55,6 +59,7 @@ class RouteComputation:
         if not compute:
             return False
         self.computed += 1
+        self._detours = {}
         paths = shortest_paths(self.graph.weights, self._me, closed=self.graph.closed)
         return self.router.install(paths)
 
@@ -63,7 +68,44 @@ class RouteComputation:
     def next_deadline(self) -> float | None:
         return self._timer.next_deadline()
 
+    def is_whole(self, path: Sequence[NodeId]) -> bool:
+        """Whether every link of a path is one that both ends list."""
+        return all(self.graph.cost(a, b) is not None for a, b in itertools.pairwise(path))
+
+    def detour(self, destination: NodeId) -> tuple[NodeId, ...]:
+        """A way that leaves by another first hop, and shares no relay with the route if it can.
+
+        Both ends are included; empty if there is none.
+        """
+        found = self._detours.get(destination)
+        if found is None:
+            found = self._detours[destination] = self._find_detour(destination)
+        return found
+
     # Rules
+
+    def _find_detour(self, destination: NodeId) -> tuple[NodeId, ...]:
+        usual = self.router.path_to(destination)
+        for avoided in (usual[1:-1], usual[1:2]):
+            weights = self._without(avoided, link=usual[:2], to=destination)
+            paths = shortest_paths(weights, self._me, closed=self.graph.closed)
+            path = paths.path_to(destination)
+            if len(path) > 1 and self.router.has_link(path[1]):
+                return path
+        return ()
+
+    def _without(
+        self, avoided: Sequence[NodeId], *, link: Sequence[NodeId], to: NodeId
+    ) -> dict[NodeId, dict[NodeId, int]]:
+        """The graph without these nodes, but for `to`, and without one link."""
+        return {
+            node: {
+                peer: weight
+                for peer, weight in peers.items()
+                if (peer == to or peer not in avoided) and (node, peer) != tuple(link)
+            }
+            for node, peers in self.graph.weights.items()
+        }
 
     def _is_urgent(self, change: EdgeChange) -> bool:
         """Without computing, a route is certainly dead or certainly missing, here or elsewhere."""

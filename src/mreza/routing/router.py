@@ -57,9 +57,9 @@ class Router:
     # Inputs
 
     def install(self, paths: ShortestPaths) -> bool:
-        """Use these routes from now on; True if any next hop or reachability changed."""
+        """Use these routes from now on; True if any path or reachability changed."""
         forward = {node: Forward(route.next_hop) for node, route in paths.routes.items()}
-        changed = forward != self._forward
+        changed = not paths.is_same_tree(self._paths)
         self._paths, self._forward = paths, forward
         return changed
 

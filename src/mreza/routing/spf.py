@@ -35,15 +35,24 @@ class ShortestPaths:
         self.root = root
         self.routes = routes
         self._before = before
+        self._paths: dict[NodeId, tuple[NodeId, ...]] = {}
+        "Those that were asked for."
 
     def path_to(self, destination: NodeId) -> tuple[NodeId, ...]:
         """All nodes from the root to the destination, both included; empty if there is no path."""
         if destination != self.root and destination not in self.routes:
             return ()
-        path = [destination]
-        while path[-1] != self.root:
-            path.append(self._before[path[-1]])
-        return tuple(reversed(path))
+        found = self._paths.get(destination)
+        if found is None:
+            path = [destination]
+            while path[-1] != self.root:
+                path.append(self._before[path[-1]])
+            found = self._paths[destination] = tuple(reversed(path))
+        return found
+
+    def is_same_tree(self, other: ShortestPaths) -> bool:
+        """Whether all paths are the same, whatever they cost."""
+        return self._before == other._before
 
 
 def shortest_paths(

@@ -136,6 +136,24 @@ def test_a_timeout_sends_again_halves_the_window_and_doubles_the_wait() -> None:
     assert stream.next_deadline() == pytest.approx(3.03)
 
 
+def test_every_second_retransmission_after_a_timeout_wants_another_way() -> None:
+    stream = stream_of()
+    put(stream)
+    wanted = []
+    now = 0.0
+    for _ in range(6):
+        flight = stream.next_flight(next_hop=HOP, now=now)
+        assert flight is not None
+        wanted.append(flight.wants_detour)
+        now = stream.next_deadline() or 0.0
+        assert stream.advance(now=now)
+    assert wanted == [False, False, True, False, True, False]
+    flight = stream.next_flight(next_hop=HOP, now=now)
+    assert flight is not None
+    stream.lose()
+    assert flight.wants_detour
+
+
 def test_only_what_has_waited_long_enough_times_out() -> None:
     stream = stream_of()
     put(stream)
@@ -167,7 +185,7 @@ def test_an_ordered_batch_that_waits_for_a_lost_one_is_told_by_an_empty_one() ->
     launch(stream, now=0.0)
     stream.acknowledge(Ack(1, 0, ((2, 2),)), now=0.1)
     assert launch(stream, now=0.1) == []
-    stream.lose(unless_over=None)
+    stream.lose()
     assert stream.may_send
     flight = stream.next_flight(next_hop=HOP, now=0.2)
     assert flight is not None
@@ -183,10 +201,10 @@ def test_what_went_another_way_is_lost_and_the_rest_is_not() -> None:
     launch(stream, now=0.0)
     put(stream, 2)
     launch(stream, now=0.0, hop=OTHER_HOP)
-    assert stream.lose(unless_over=OTHER_HOP)
+    assert stream.lose(unless=lambda flight: flight.next_hop == OTHER_HOP)
     assert launch(stream, now=0.1, hop=OTHER_HOP) == [1, 2]
-    assert not stream.lose(unless_over=OTHER_HOP)
-    assert stream.lose(unless_over=None)
+    assert not stream.lose(unless=lambda flight: flight.next_hop == OTHER_HOP)
+    assert stream.lose()
     assert launch(stream, now=0.1) == [1, 2, 3, 4]
 
 
@@ -194,7 +212,7 @@ def test_what_was_acknowledged_meanwhile_is_not_sent_again() -> None:
     stream = stream_of()
     put(stream, 2)
     launch(stream, now=0.0)
-    stream.lose(unless_over=None)
+    stream.lose()
     stream.acknowledge(Ack(1, 1), now=0.1)
     assert launch(stream, now=0.1) == [2]
 
@@ -295,7 +313,7 @@ def test_a_flight_knows_what_the_receiver_was_told_first() -> None:
     while (flight := stream.next_flight(next_hop=HOP, now=0.0)) is not None:
         flights.append(flight)
     stream.acknowledge(Ack(1, 1), now=0.1)
-    stream.lose(unless_over=None)
+    stream.lose()
     assert launch(stream, now=0.2) == [2]
     assert (flights[1].base_told, flights[1].transmissions) == (1, 2)
 
@@ -312,7 +330,7 @@ def test_requests_that_expired_in_the_queue_or_in_the_air_are_not_sent() -> None
         stream.lanes.lane(PacketKind.REQUEST, 0).append(batch)
     assert launch(stream, now=0.0) == [1]
     stream.waits(now=0.0)
-    stream.lose(unless_over=None)
+    stream.lose()
     assert launch(stream, now=2.0) == []
     assert stream.expired == 2
     assert stream.freed == cost

@@ -147,6 +147,55 @@ def test_a_route_change_sends_again_at_once() -> None:
     assert mesh["d"].payloads == [b"warm", b"news"]
 
 
+def test_a_link_lost_far_away_on_the_path_sends_again_at_once_too() -> None:
+    mesh = PlaneMesh("a", "b", "c", "d", "e")
+    mesh.connect(("a", "b"), ("b", "c"), ("c", "e"), ("b", "d"), ("d", "e"))
+    a, e = mesh["a"], mesh["e"]
+    a.data.send(e.id, b"warm")
+    mesh.run(seconds=1)
+    relay = mesh.by_id[a.router.path_to(e.id)[2]].name
+    mesh.swallow = lambda sender, *_: sender == relay
+    a.data.send(e.id, b"news")
+    mesh.run(seconds=0.1)
+    mesh.disconnect((relay, "e"))
+    mesh.run(seconds=0.05)
+    assert e.payloads == [b"warm", b"news"]
+
+
+def test_what_is_on_a_way_that_is_whole_is_not_sent_again() -> None:
+    mesh = PlaneMesh("a", "b", "c", "d")
+    mesh.connect(("a", "b"), ("b", "c"))
+    mesh["a"].data.send(mesh["c"].id, b"once")
+    mesh["a"].turn()
+    mesh.connect(("c", "d"))
+    mesh.run(seconds=1)
+    assert mesh["c"].payloads == [b"once"]
+    assert mesh["a"].data.stats.retransmitted == 0
+
+
+def test_the_second_retransmission_goes_around_a_relay_that_only_seems_to_work() -> None:
+    mesh = PlaneMesh("a", "b", "c", "d")
+    mesh.connect(("a", "b"), ("b", "d"), ("a", "c"), ("c", "d"))
+    a, d = mesh["a"], mesh["d"]
+    silent = mesh.by_id[a.router.path_to(d.id)[1]].name
+    mesh.swallow = lambda sender, *_: sender == silent
+    a.data.send(d.id, b"arrives")
+    mesh.run(seconds=2.5)
+    assert d.payloads == []
+    mesh.run(seconds=1)
+    assert d.payloads == [b"arrives"]
+    first_hops = [receiver for sender, receiver, _ in mesh.frames if sender == "a"]
+    assert first_hops[:3] == [silent, silent, "c" if silent == "b" else "b"]
+
+
+def test_without_another_way_the_second_retransmission_takes_the_route() -> None:
+    mesh = PlaneMesh.line("a", "b", "c")
+    mesh.swallow = lambda *_: mesh.now < 104.0
+    mesh["a"].data.send(mesh["c"].id, b"arrives")
+    mesh.run(seconds=10)
+    assert mesh["c"].payloads == [b"arrives"]
+
+
 def test_without_a_route_or_a_prekey_messages_wait() -> None:
     mesh = PlaneMesh("a", "b")
     a, b = mesh["a"], mesh["b"]

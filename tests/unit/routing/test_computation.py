@@ -137,3 +137,60 @@ def test_a_node_that_stops_forwarding_is_led_around(routes: RouteComputation) ->
     assert routes.router.path_to(C) == (ME, B, D, C)
     routes.forwarding_said(A, forwarding=False)
     assert not routes.settle(now=40.0)
+
+
+def test_a_detour_shares_no_relay_with_the_route_if_it_can(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B), (B, C), (ME, D), (D, C), (A, D))
+    routes.settle(now=0.0)
+    for peer in (A, D):
+        routes.router.link_up(peer)
+    assert routes.router.path_to(C) == (ME, D, C)
+    assert routes.detour(C) == (ME, A, B, C)
+    assert routes.detour(D) == (ME, A, D)
+    assert routes.detour(C) is routes.detour(C)
+
+
+def test_a_detour_may_come_back_to_a_later_relay_where_there_is_no_other_way(
+    routes: RouteComputation,
+) -> None:
+    say(routes, (ME, A), (ME, B), (A, D), (B, D), (D, C))
+    routes.settle(now=0.0)
+    for peer in (A, B):
+        routes.router.link_up(peer)
+    usual = routes.router.path_to(C)
+    detour = routes.detour(C)
+    assert {usual[1], detour[1]} == {A, B}
+    assert detour[2:] == (D, C)
+
+
+def test_where_everything_leads_over_one_link_there_is_no_detour(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B))
+    routes.settle(now=0.0)
+    routes.router.link_up(A)
+    assert routes.detour(B) == routes.detour(A) == routes.detour(C) == ()
+    say(routes, (ME, A), (A, B), (ME, B))
+    routes.settle(now=20.0)
+    assert routes.detour(A) == ()
+    routes.router.link_up(B)
+    say(routes, (ME, A), (A, B), (ME, B), (B, C))
+    routes.settle(now=40.0)
+    assert routes.detour(A) == (ME, B, A)
+
+
+def test_a_path_is_whole_while_both_ends_of_every_link_list_it(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B))
+    assert routes.is_whole((ME, A, B))
+    assert routes.is_whole(())
+    routes.links_said(B, ())
+    assert not routes.is_whole((ME, A, B))
+
+
+def test_another_path_behind_the_same_next_hop_is_news(routes: RouteComputation) -> None:
+    say(routes, (ME, A), (A, B), (B, D), (A, C), (C, D))
+    routes.settle(now=0.0)
+    relay = routes.router.path_to(D)[2]
+    left = [(ME, A), (A, B), (B, D), (A, C), (C, D)]
+    left.remove((relay, D))
+    say(routes, *left)
+    assert routes.settle(now=20.0)
+    assert routes.router.routes[D].next_hop == A
