@@ -12,6 +12,7 @@ from mreza.clock import Clock
 from mreza.config.link import LinkConfig
 from mreza.ids import NodeId
 from mreza.io.clock import SystemClock
+from mreza.link.quality import Quality
 from mreza.node.links import Links, PeerRefusal
 from mreza.security.authority import Authority, MeshSecrets, create_mesh
 from mreza.security.credentials import Credentials
@@ -101,8 +102,8 @@ class LinkEnd:
     def link_down(self, peer: NodeId, cause: str) -> None:
         self.log.append(("down", peer, cause))
 
-    def link_rtt(self, peer: NodeId, rtt_s: float) -> None:
-        self.rtts.append(rtt_s)
+    def link_measured(self, peer: NodeId, quality: Quality) -> None:
+        self.rtts.append(quality.rtt_s)
 
     def link_reset(self, peer: NodeId) -> None:
         self.log.append(("reset", peer))

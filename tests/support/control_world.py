@@ -284,6 +284,7 @@ class ControlWorld:
             self._pump(peer)
 
     def _pump(self, node: WorldNode) -> None:
+        node.plane.advance(now=self.now)
         for effect in node.plane.drain():
             if isinstance(effect, SendFrame):
                 self._carry(node, effect)

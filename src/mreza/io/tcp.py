@@ -11,12 +11,15 @@ import contextlib
 import errno
 import socket
 import ssl
+import struct
+import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from mreza.address import Address
 from mreza.io.host import open_socket
 from mreza.io.tls import TlsFailed, TlsStream
+from mreza.link.quality import TcpCounters
 
 HIGH_WATER = 128 * 1024
 """Bytes that may wait in user space for one socket. Beyond, the send queue decides who goes first.
@@ -32,6 +35,9 @@ LINGER_S = 1.0
 BACKLOG = 256
 PORTS_TRIED = 100
 "How far above a taken port to look for a free one."
+_TCP_INFO = getattr(socket, "TCP_INFO", None)
+_TCP_INFO_BYTES = 160
+_U32 = struct.Struct("=I")
 _Target = tuple[int, tuple[object, ...]]
 "Address family and what `connect` of a socket takes."
 _TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -95,6 +101,17 @@ class TlsConnection(asyncio.Protocol):
             return 0
         # One more than the limit: at the limit itself a transport does not pause, nor resume.
         return max(0, HIGH_WATER + 1 - self._transport.get_write_buffer_size())
+
+    def tcp_counters(self) -> TcpCounters | None:
+        """What the kernel knows of the connection; None where it does not tell."""
+        if self._transport is None or _TCP_INFO is None or not sys.platform.startswith("linux"):
+            return None
+        sock = self._transport.get_extra_info("socket")
+        try:
+            data = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_BYTES)
+        except (AttributeError, OSError):
+            return None
+        return read_tcp_info(data)
 
     def write(self, batches: list[bytes]) -> None:
         """Encrypt and write; one write to the socket."""
@@ -190,6 +207,16 @@ class TlsConnection(asyncio.Protocol):
         if data and self._transport is not None and not self._closing:
             self.bytes_out += len(data)
             self._transport.write(data)
+
+
+def read_tcp_info(data: bytes) -> TcpCounters | None:
+    """Linux's `struct tcp_info` (include/uapi/linux/tcp.h); None if it is of an older kernel."""
+    if len(data) < _TCP_INFO_BYTES:
+        return None
+    (rtt_us,) = _U32.unpack_from(data, 68)
+    (retransmitted,) = _U32.unpack_from(data, 100)
+    (sent,) = _U32.unpack_from(data, 156)
+    return TcpCounters(rtt_us / 1e6, sent, retransmitted)
 
 
 def tune(sock: socket.socket | None) -> None:

@@ -136,6 +136,10 @@ class LinkSession:
         "We said goodbye: nothing more is sent."
         self.peer_left = False
         self.rtt = RoundTripTime()
+        self.offered = 0
+        "Frames given to `send`."
+        self.given_up = 0
+        "Frames that gave way in the full queue."
         self._mesh = mesh
         self._config = config
         self._reader = FrameReader(limit=REFUSED_MAX if dialed else BODY_MAX_BEFORE_HELLO)
@@ -228,7 +232,11 @@ class LinkSession:
 
     def send(self, kind: int, body: Body, priority: int) -> list[Waiting]:
         """Queue a frame of a link that is up; returns what had to give way."""
-        return self._queue.push(kind, body, priority)
+        self.offered += 1
+        dropped = self._queue.push(kind, body, priority)
+        if dropped:
+            self.given_up += len(dropped)
+        return dropped
 
     def advance(self, *, now: float) -> SessionEvent | None:
         """Probe if it is time; hold the link unusable, or give it up, if the peer had its time."""

@@ -16,6 +16,7 @@ from mreza.errors import CertificateRejected
 from mreza.ids import MeshId, NodeId
 from mreza.io.tcp import TlsConnection
 from mreza.io.tls import TlsFailed
+from mreza.link.quality import Quality, QualityMeter
 from mreza.link.session import (
     FrameReceived,
     HelloReceived,
@@ -37,7 +38,7 @@ from mreza.wire.records import AgedRecord
 PARTING_S = 5.0
 "How long both ends of a replaced link have to empty it. Default: a handshake's patience."
 MEASURED_EVERY_S = 1.0
-"How often the host is told of the round-trip time: each time costs a look at all links."
+"How often the host is told how the link is: each time costs a turn."
 JOIN_TIMEOUT_S = 20.0
 "For a whole join; its authority may be several hops away."
 UP = "up"
@@ -78,8 +79,8 @@ class LinkHost(Protocol):
 
     def frame(self, peer: NodeId, kind: int, body: bytes) -> None: ...
 
-    def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None:
-        """The smoothed time, now and then."""
+    def measured(self, link: LinkConnection, quality: Quality) -> None:
+        """How the link is, now and then."""
         ...
 
     def usable_changed(self, link: LinkConnection, *, usable: bool) -> None:
@@ -143,6 +144,7 @@ class LinkConnection:
         self.settled = False
         self._join: JoinConversation | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._meter = QualityMeter()
         self._measured_due = 0.0
         self._arm(self.since + host.config.handshake_timeout_s)
 
@@ -352,6 +354,7 @@ class LinkConnection:
             case RttMeasured():
                 self._measured()
             case UsableChanged(usable):
+                self._meter.pause()
                 host.usable_changed(self, usable=usable)
             case ProbeQueued():
                 assert self.session is not None  # noqa: S101 - it queued
@@ -375,7 +378,15 @@ class LinkConnection:
         now = self._host.clock.monotonic()
         if now >= self._measured_due and self.session is not None:
             self._measured_due = now + MEASURED_EVERY_S
-            self._host.rtt_measured(self, self.session.rtt_s or 0.0)
+            quality = self._meter.sample(
+                echo_rtt_s=self.session.rtt_s or 0.0,
+                tcp=self._connection.tcp_counters(),
+                frames=self.session.offered,
+                given_up=self.session.given_up,
+                written_bytes=self._connection.bytes_out,
+                now=now,
+            )
+            self._host.measured(self, quality)
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -404,6 +415,7 @@ class LinkConnection:
         if session.leaving or session.peer_left:
             self.abort(CLOSED)
             return
+        self._meter.waiting(session.queued_bytes)
         event = session.advance(now=self._host.clock.monotonic())
         if event is not None:
             self._act(event)

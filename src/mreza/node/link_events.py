@@ -9,6 +9,7 @@ import msgspec
 
 from mreza.address import Address
 from mreza.ids import NodeId
+from mreza.link.quality import Quality
 from mreza.link.send_queue import Body
 from mreza.node.link_connection import LinkConnection
 from mreza.wire.link import Hello
@@ -46,8 +47,8 @@ class LinkEvents(Protocol):
         """
         ...
 
-    def link_rtt(self, peer: NodeId, rtt_s: float) -> None:
-        """The smoothed round-trip time was measured again."""
+    def link_measured(self, peer: NodeId, quality: Quality) -> None:
+        """How the link is; told once a second at most."""
         ...
 
     def link_reset(self, peer: NodeId) -> None:

@@ -9,6 +9,7 @@ from mreza.address import Address
 from mreza.clock import Clock
 from mreza.events import Event, LinkDown, LinkUp, PeerRefused
 from mreza.ids import NodeId
+from mreza.link.quality import Quality
 from mreza.link.send_queue import Body
 from mreza.node.link_events import PeerRefusal
 from mreza.node.logs import Log
@@ -70,8 +71,9 @@ class LinkNews:
         self._emit(LinkDown(at=self._clock.wall(), peer=peer, label=label, cause=cause))
         self._wake()
 
-    def link_rtt(self, peer: NodeId, rtt_s: float) -> None:
-        self._core.control.link_rtt(peer, rtt_s=rtt_s, now=self._now)
+    def link_measured(self, peer: NodeId, quality: Quality) -> None:
+        rtt_s, loss, load = quality
+        self._core.control.link_measured(peer, rtt_s=rtt_s, loss=loss, load=load, now=self._now)
         self._wake()
 
     def link_reset(self, peer: NodeId) -> None:

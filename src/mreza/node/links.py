@@ -18,6 +18,7 @@ from mreza.errors import CertificateRejected, NotRunning
 from mreza.ids import NodeId
 from mreza.io.tcp import TlsConnection
 from mreza.io.tls import member_context, server_context
+from mreza.link.quality import Quality
 from mreza.link.send_queue import Body
 from mreza.link.table import Verdict, judge
 from mreza.node.dialing import dial_link
@@ -270,9 +271,9 @@ class Links:
             self._accept_hello(link, hello)
             self._up.bring_up(link, hello)
 
-    def rtt_measured(self, link: LinkConnection, rtt_s: float) -> None:
+    def measured(self, link: LinkConnection, quality: Quality) -> None:
         if link.peer is not None and self._up.holds(link):
-            self._events.link_rtt(link.peer, rtt_s)
+            self._events.link_measured(link.peer, quality)
 
     def usable_changed(self, link: LinkConnection, *, usable: bool) -> None:
         self._up.set_usable(link, usable=usable)

@@ -151,7 +151,7 @@ class ControlPlane(MeshView):
 
     def link_up(self, peer: NodeId, *, peer_epoch: int, rtt_s: float, now: float) -> None:
         """A peer's hello was accepted: it gets who we are and our links at once."""
-        self._links.up(peer, peer_epoch=peer_epoch, rtt_s=rtt_s)
+        self._links.up(peer, peer_epoch=peer_epoch, rtt_s=rtt_s, now=now)
         self.router.link_up(peer)
         self._flooding.link_up(peer)
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
@@ -172,9 +172,14 @@ class ControlPlane(MeshView):
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
         self._settle(now)
 
-    def link_rtt(self, peer: NodeId, *, rtt_s: float, now: float) -> None:
-        """The smoothed round-trip time of a link; told to the mesh if its cost changed much."""
-        if self._links.measured(peer, rtt_s=rtt_s):
+    def link_measured(
+        self, peer: NodeId, *, rtt_s: float, loss: float = 0.0, load: float = 0.0, now: float
+    ) -> None:
+        """How a link is; told to the mesh if its cost changed much.
+
+        `loss` and `load` are shares: of what is sent, and of what it can carry before it is full.
+        """
+        if self._links.measured(peer, rtt_s=rtt_s, loss=loss, load=load, now=now):
             self._own.say(RecordKind.LINKS, self._links.body, now=now)
             self._settle(now)
 
@@ -256,6 +261,10 @@ class ControlPlane(MeshView):
             return
         for outcome in self._intake.advance(now=now, wall=self._wall(now)):
             self._conclude(outcome, now)
+        if self._links.advance(now=now):
+            self._own.say(RecordKind.LINKS, self._links.body, now=now)
+        # Here and not at each input: ten links that are lost in one turn are one record, and what
+        # is news at once does not use up what the origin may say in a second.
         self._say_own(now)
         for record in self.database.expire(now=now):
             self._meaning.expired(record)
@@ -293,6 +302,7 @@ class ControlPlane(MeshView):
             self._intake.next_deadline(),
             self._own.next_deadline(),
             self._sync.next_deadline(),
+            self._links.next_deadline(),
             self.computation.next_deadline(),
             self.roster.next_deadline(),
             self._meaning.next_deadline(),
@@ -411,7 +421,6 @@ class ControlPlane(MeshView):
         """Let everything follow from what was just told, and turn it into effects."""
         self._now = now
         self._stir(now)
-        self._say_own(now)
         if self._meaning.settle(now=now, wall=self._wall(now)):
             self._sync.reachability_changed(now=now)
         self._send(now)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from mreza.ids import NodeId
-from mreza.routing.metric import link_cost, worth_publishing
+from mreza.machine import earliest
+from mreza.routing.metric import LinkCost
 from mreza.wire.link import RefusalCode
 from mreza.wire.records import (
     LINKS,
@@ -20,6 +21,10 @@ from mreza.wire.records import (
 
 LOST_FOR_S = 600.0
 "A lost neighbor is listed this long; by then all members have drawn their conclusion."
+PEERS_MAX = 512
+"Peers whose links have a history: twice as many as a record lists."
+_UNSAID = ("silent", "reset")
+"Causes of a loss that nobody announced: those that count as flapping."
 _CAUSES = frozenset({"gone", "reset", "silent", "closed", "replaced", *map(str, RefusalCode)})
 _OTHER_CAUSE = "refused"
 """A peer may refuse us with any word it likes. We sign none of them: a long one would make our
@@ -28,7 +33,7 @@ whole record unreadable to the mesh."""
 
 class _Link(msgspec.Struct):
     peer_epoch: int
-    cost: int
+    cost: LinkCost
 
 
 class OwnLinks:
@@ -37,15 +42,20 @@ class OwnLinks:
     def __init__(self) -> None:
         self._links: dict[NodeId, _Link] = {}
         self._lost: dict[NodeId, tuple[float, LostLink]] = {}
+        self._past: dict[NodeId, _Link] = {}
+        "Links that ended, the newest last: the cost of one that comes back depends on its past."
         self.said = LinksBody(())
         "What `body` encoded last."
 
     # Inputs
 
-    def up(self, peer: NodeId, *, peer_epoch: int, rtt_s: float) -> None:
+    def up(self, peer: NodeId, *, peer_epoch: int, rtt_s: float, now: float) -> None:
         self._lost.pop(peer, None)
-        self._links.pop(peer, None)
-        self._links[peer] = _Link(peer_epoch, link_cost(rtt_s=rtt_s))
+        past = self._links.pop(peer, None) or self._past.pop(peer, None)
+        # What happened to links of its former life was that life's end.
+        cost = past.cost if past is not None and past.peer_epoch == peer_epoch else LinkCost()
+        cost.up(rtt_s=rtt_s, now=now)
+        self._links[peer] = _Link(peer_epoch, cost)
 
     def down(self, peer: NodeId, *, cause: str, now: float) -> bool:
         """A link ended, or more became known of why it did. False: nothing new."""
@@ -59,18 +69,26 @@ class OwnLinks:
             epoch = known[1].peer_epoch
         else:
             epoch = link.peer_epoch
+            self._keep(peer, link)
+            if cause in _UNSAID:
+                link.cost.lost(now=now)
         self._lost.pop(peer, None)
         self._lost[peer] = (now, LostLink(peer, epoch, cause))
         return True
 
-    def measured(self, peer: NodeId, *, rtt_s: float) -> bool:
+    def measured(self, peer: NodeId, *, rtt_s: float, loss: float, load: float, now: float) -> bool:
         """True if the cost of the link changed so much that the mesh should know."""
         link = self._links.get(peer)
-        cost = link_cost(rtt_s=rtt_s)
-        if link is None or not worth_publishing(published=link.cost, measured=cost):
-            return False
-        link.cost = cost
-        return True
+        return link is not None and link.cost.measured(rtt_s=rtt_s, loss=loss, load=load, now=now)
+
+    def advance(self, *, now: float) -> bool:
+        """Costs that fall with time; True if the mesh should know."""
+        changed = False
+        for link in self._links.values():
+            due_at = link.cost.next_deadline()
+            if due_at is not None and due_at <= now:
+                changed = link.cost.advance(now=now) or changed
+        return changed
 
     def peer_is_in_epoch(self, peer: NodeId, epoch: int) -> None:
         """The peer raised its epoch while the link stayed."""
@@ -86,14 +104,24 @@ class OwnLinks:
 
     def costs(self) -> dict[NodeId, int]:
         """What each link is said to cost."""
-        return {peer: link.cost for peer, link in self._links.items()}
+        return {peer: link.cost.published for peer, link in self._links.items()}
+
+    def next_deadline(self) -> float | None:
+        return earliest(*(link.cost.next_deadline() for link in self._links.values()))
 
     def body(self, now: float) -> bytes:
         """The body of the LINKS record."""
         for peer, (at, _) in list(self._lost.items()):
             if now >= at + LOST_FOR_S:
                 del self._lost[peer]
-        links = [LinkEntry(peer, link.cost) for peer, link in self._links.items()]
+        links = [LinkEntry(peer, link.cost.published) for peer, link in self._links.items()]
         lost = [entry for _, entry in self._lost.values()]
         self.said = LinksBody(tuple(links[-LINKS_MAX:]), tuple(lost[-LOST_MAX:]))
         return LINKS.encode(self.said)
+
+    # Rules
+
+    def _keep(self, peer: NodeId, link: _Link) -> None:
+        self._past[peer] = link
+        if len(self._past) > PEERS_MAX:
+            del self._past[next(iter(self._past))]

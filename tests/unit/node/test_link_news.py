@@ -9,6 +9,7 @@ import pytest
 from mreza.address import Address
 from mreza.events import Event, LinkDown, LinkUp, PeerRefused
 from mreza.ids import MeshId, NodeId
+from mreza.link.quality import Quality
 from mreza.node.link_events import PeerRefusal
 from mreza.node.link_news import LinkNews
 from mreza.node.logs import Log
@@ -95,12 +96,12 @@ def test_a_silent_link_that_turns_out_to_be_reset_is_no_event(case: Case) -> Non
 
 
 def test_what_is_for_the_core_alone(case: Case) -> None:
-    case.news.link_rtt(PEER, 0.1)
+    case.news.link_measured(PEER, Quality(0.1, 0.2, 0.3))
     case.news.peer_gone(PEER)
     case.news.frame(PEER, 3, b"body")
     case.news.frame_dropped(PEER, 3, b"body")
     assert case.core.heard == [
-        ("link_rtt", PEER, 0.1, 1000.0),
+        ("link_measured", PEER, 0.1, 0.2, 0.3, 1000.0),
         ("link_down", PEER, "gone", 1000.0),
         ("frame", PEER, 3, b"body", 1000.0),
         ("frame_dropped", PEER, 3, b"body", 1000.0),

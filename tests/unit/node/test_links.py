@@ -13,6 +13,7 @@ from mreza.address import Address
 from mreza.errors import NotRunning
 from mreza.ids import NodeId
 from mreza.io.tls import member_context
+from mreza.link.quality import Quality
 from mreza.node import dialing, links as module
 from mreza.node.link_connection import REPLACED
 from mreza.node.link_events import DialOutcome
@@ -296,10 +297,10 @@ async def test_a_round_trip_of_a_link_that_ended_is_not_told(network: FakeNetwor
         await turns()
         (link,) = a.links._all
         a.rtts.clear()
-        a.links.rtt_measured(link, 0.5)
+        a.links.measured(link, Quality(0.5, 0.0, 0.0))
         assert a.rtts == [0.5]
         a.links.close_link(b.me, "malformed", "")
-        a.links.rtt_measured(link, 0.7)
+        a.links.measured(link, Quality(0.7, 0.0, 0.0))
         assert a.rtts == [0.5]
 
 

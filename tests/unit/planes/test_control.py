@@ -196,9 +196,9 @@ def test_a_slower_link_is_told_and_used_less(world: ControlWorld) -> None:
         world.link(*ends)
     world.run(20.0)
     assert a.plane.path_to(c.id) == (a.id, c.id)
-    world.do("a", lambda plane: plane.link_rtt(c.id, rtt_s=0.011, now=world.now))
+    world.do("a", lambda plane: plane.link_measured(c.id, rtt_s=0.011, now=world.now))
     assert a.plane.routes[c.id].cost == 96, "too little to tell"
-    world.do("a", lambda plane: plane.link_rtt(c.id, rtt_s=0.200, now=world.now))
+    world.do("a", lambda plane: plane.link_measured(c.id, rtt_s=0.200, now=world.now))
     world.run(1.0)
     assert a.plane.path_to(c.id) == (a.id, b.id, c.id)
     assert c.plane.path_to(a.id) == (c.id, b.id, a.id)
