@@ -134,6 +134,14 @@ class WorkMoved(Event, frozen=True, tag="work_moved"):
     "Calls that ended with WorkerLost, because their work must not run twice."
 
 
+class LoopHeld(Event, frozen=True, tag="loop_held"):
+    """Something ran on this node's event loop for so long that nothing else could."""
+
+    handler: str
+    "Function, file and line of what held it."
+    held_s: float
+
+
 class EnvelopesDropped(Event, frozen=True, tag="envelopes_dropped"):
     """This node dropped envelopes; said at most once a second for each reason."""
 

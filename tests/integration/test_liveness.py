@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from mreza import DiscoveryConfig, LinkDown, LinkUp, MemberState, MeshNetwork, TopologyConfig
+from mreza import (
+    DiscoveryConfig,
+    LinkDown,
+    LinkUp,
+    LoopHeld,
+    MemberState,
+    MeshNetwork,
+    ReceivedMessage,
+    TopologyConfig,
+)
 from mreza.address import Address
 from mreza.events import MemberChanged
 from tests.support.eventually import eventually_async
@@ -113,3 +122,19 @@ async def test_traffic_flows_around_a_frozen_relay_which_never_counts_as_failed(
             changes = [event for event in mesh.event_history if isinstance(event, MemberChanged)]
             assert MemberState.FAILED not in [event.new for event in changes]
             assert any(isinstance(event, LinkUp) for event in _since_linked(mesh))
+
+
+async def block(_: ReceivedMessage[bytes]) -> None:
+    time.sleep(1.0)  # noqa: ASYNC251 - what a handler should not do
+
+
+async def test_a_handler_that_holds_the_loop_is_named(state_dir: Path) -> None:
+    async with MeshNetwork(name="a") as a:
+        a.on_message(block)
+        a.send(a.node_id, b"go")
+        await eventually_async(
+            lambda: any(isinstance(event, LoopHeld) for event in a.event_history)
+        )
+        (held,) = [event for event in a.event_history if isinstance(event, LoopHeld)]
+        assert f"{block.__module__}.block" in held.handler
+        assert held.held_s > 0.5

@@ -133,7 +133,7 @@ class Liveness:
 
     @property
     def patience_s(self) -> float:
-        """How long the peer may be silent now."""
+        """How long the peer may be silent now, from the moment at which a probe came or was due."""
         missed_s = self._missed * self._peer_interval_s
         margin_s = max(MARGIN * self._peer_interval_s, LATE_FACTOR * self._late_s)
         return missed_s + min(margin_s, missed_s)
@@ -158,7 +158,13 @@ class Liveness:
         self._late_at = now
 
     def _unusable_at(self) -> float:
-        return max(self._heard_at + self.patience_s, self._put_off_until)
+        since = self._heard_at
+        if self._probe_heard_at is not None:
+            # Other frames came later than the last probe: the probes that were due before them are
+            # not missed, those that are due from then on are.
+            late_s = since - self._probe_heard_at
+            since -= late_s % self._peer_interval_s
+        return max(since + self.patience_s, self._put_off_until)
 
     def _settle(self, now: float) -> None:
         """Draw the conclusion."""

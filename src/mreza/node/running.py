@@ -19,10 +19,11 @@ from mreza.balancing.balancer import Balancer
 from mreza.clock import Clock
 from mreza.config.mesh import MeshConfig
 from mreza.errors import NotRunning, StateError
-from mreza.events import Event, HandlerFailed
+from mreza.events import Event, HandlerFailed, LoopHeld
 from mreza.ids import MeshId, NodeId
 from mreza.io.host import Host, current_host
 from mreza.io.interfaces import here
+from mreza.io.loop_watch import LoopWatch
 from mreza.node.discovery import Discovery
 from mreza.node.door import Door
 from mreza.node.driver import Driver
@@ -143,6 +144,7 @@ class RunningNode:
             side=lambda: 1 + len(core.control.routes),
         )
         self.observer = Observer(core, self.links, state)
+        self._watch = LoopWatch(noticed=self._loop_is_held, over=self._loop_was_held)
 
     # Life.
 
@@ -209,6 +211,7 @@ class RunningNode:
             )
             self.core.offers_changed(now=now)
         self.inbox.start()
+        self._watch.start()
         await self.discovery.start(self._hello())
         self.driver.wake()
 
@@ -223,6 +226,7 @@ class RunningNode:
         await self.discovery.close()
         await self.links.close(timeout_s=timeout_s)
         self.driver.close()
+        self._watch.close()
         if self._raise_again is not None:
             self._raise_again.cancel()
         self.program.close(NotRunning("the node was closed while this call was in flight"))
@@ -351,6 +355,13 @@ class RunningNode:
                 at=self.clock.wall(), source=source, target="on_message", error=repr(error)
             )
         )
+
+    def _loop_is_held(self, handler: str, held_s: float) -> None:
+        """Told by another thread, because this one hears nothing."""
+        self._log.warning("loop_is_held", handler=handler, held_s=round(held_s, 3))
+
+    def _loop_was_held(self, handler: str, held_s: float) -> None:
+        self._emit(LoopHeld(at=self.clock.wall(), handler=handler, held_s=held_s))
 
     def _no_handler(self, count: int) -> None:
         self.core.drops["no_handler"] = self.core.drops.get("no_handler", 0) + count

@@ -57,6 +57,20 @@ def test_anything_heard_is_a_sign_of_life() -> None:
     assert watch.silence_s(now=25.0) == 0.25
 
 
+@pytest.mark.parametrize(
+    ("heard_at", "noticed_at"), [(1.0, 1.325), (1.09, 1.325), (1.11, 1.425), (1.25, 1.525)]
+)
+def test_probes_are_missed_from_the_first_that_was_due_after_anything_was_heard(
+    heard_at: float, noticed_at: float
+) -> None:
+    watch = liveness()
+    hear(watch, now=0.9)
+    run(watch, until=0.95)
+    hear(watch, now=1.0)
+    watch.heard(now=heard_at)
+    assert deaf(watch) == pytest.approx(noticed_at)
+
+
 def test_a_link_is_usable_again_at_once_and_the_peer_hears_of_it_at_once() -> None:
     watch = liveness()
     hear(watch, now=0.0)
