@@ -22,7 +22,6 @@ from mreza.planes.effects import (
     Dropped,
     Offence,
     RaiseEpoch,
-    SendFrame,
     Stop,
 )
 from mreza.planes.identity_watch import GiveWay, IdentityWatch, Raise
@@ -32,18 +31,16 @@ from mreza.planes.mesh_view import MeshView
 from mreza.planes.own_links import OwnLinks
 from mreza.planes.own_records import OwnRecords
 from mreza.planes.reading import RecordReader
+from mreza.planes.spreading import Spreading
 from mreza.qos import Priority
 from mreza.records.database import Accepted, Database, Equivocation, Older, Refused, Same
-from mreza.records.flooding import Flooding
 from mreza.records.lifetime import ONE_PER_ORIGIN
-from mreza.records.sync import Push, Reconciliation, SendDigest
 from mreza.recovery.partition import Parted
 from mreza.routing.computation import RouteComputation
 from mreza.security.certificates import MemberCertificate
 from mreza.wire.frame import FrameType
 from mreza.wire.link import RefusalCode
 from mreza.wire.records import (
-    DIGEST,
     FAREWELL,
     INTRODUCTION,
     AgedRecord,
@@ -135,8 +132,7 @@ class ControlPlane(MeshView):
         self._own = OwnRecords(
             me=me, mesh=mesh, epoch=epoch, sign=identity_sign, config=config.records, rng=rng
         )
-        self._flooding = Flooding(database=database)
-        self._sync = Reconciliation(
+        self._spreading = Spreading(
             database=database,
             reachable=lambda node: node == me or node in self.router.routes,
             config=config.records,
@@ -153,13 +149,10 @@ class ControlPlane(MeshView):
         """A peer's hello was accepted: it gets who we are and our links at once."""
         self._links.up(peer, peer_epoch=peer_epoch, rtt_s=rtt_s, now=now)
         self.router.link_up(peer)
-        self._flooding.link_up(peer)
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
         self._say_own(now)
         own = (self.database.get(self.me, kind) for kind in ONE_PER_ORIGIN)
-        for record in filter(None, own):
-            self._flooding.send(peer, record)
-        self._sync.link_up(peer, now=now)
+        self._spreading.link_up(peer, filter(None, own), now=now)
         self._settle(now)
 
     def link_down(self, peer: NodeId, *, cause: str, now: float) -> None:
@@ -167,8 +160,7 @@ class ControlPlane(MeshView):
         if not self._links.down(peer, cause=cause, now=now):
             return
         self.router.link_down(peer)
-        self._flooding.link_down(peer)
-        self._sync.link_down(peer)
+        self._spreading.link_down(peer)
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
         self._settle(now)
 
@@ -190,14 +182,14 @@ class ControlPlane(MeshView):
                 for aged in self._reader.frame(body):
                     self._take_in(aged, peer, now)
             else:
-                self._sync.receive(peer, DIGEST.decode(body), now=now)
+                self._spreading.receive_digest(peer, body, now=now)
         except DecodeError as error:
             self._effects.append(Offence(peer, RefusalCode.MALFORMED, str(error)))
         self._settle(now)
 
     def frame_dropped(self, peer: NodeId, *, now: float) -> None:
         """A full send queue gave up a frame of ours: compare with that peer again soon."""
-        self._sync.missed(peer, now=now)
+        self._spreading.missed(peer, now=now)
         self._stir(now)
 
     # Inputs: this node
@@ -270,7 +262,7 @@ class ControlPlane(MeshView):
             self._meaning.expired(record)
             if record.kind == RecordKind.INTRODUCTION:
                 self._intake.forget(record.origin)
-        self._sync.advance(now=now)
+        self._spreading.advance(now=now)
         self.roster.advance(now=now)
         self._settle(now)
         self._due = self._next_due()
@@ -301,7 +293,7 @@ class ControlPlane(MeshView):
             self._now if self._intake.busy else None,
             self._intake.next_deadline(),
             self._own.next_deadline(),
-            self._sync.next_deadline(),
+            self._spreading.next_deadline(),
             self._links.next_deadline(),
             self.computation.next_deadline(),
             self.roster.next_deadline(),
@@ -320,19 +312,7 @@ class ControlPlane(MeshView):
     def _take_in(self, aged: AgedRecord, peer: NodeId | None, now: float) -> None:
         verdict = self._intake.add(aged, peer=peer, now=now)
         if verdict is not None:
-            self._answer(aged.record, peer, verdict)
-
-    def _answer(
-        self, record: Record, peer: NodeId | None, verdict: Older | Same | Equivocation
-    ) -> None:
-        """The peer has what we have, or lacks what we have."""
-        if peer is None:
-            return
-        if isinstance(verdict, Same):
-            self._flooding.heard(peer, record)
-        else:
-            ours = verdict.kept if isinstance(verdict, Equivocation) else verdict.ours
-            self._flooding.send(peer, ours)
+            self._spreading.answer(aged.record, peer, verdict)
 
     def _conclude(self, outcome: Outcome, now: float) -> None:
         """Act on what became of a record that was checked."""
@@ -342,21 +322,21 @@ class ControlPlane(MeshView):
                 senders = self._intake.senders(aged.record, self._links.peers)
                 if peer is not None:
                     senders.append(peer)
-                self._flooding.spread(aged.record, but_not=senders)
+                self._spreading.spread(aged.record, but_not=senders)
                 self._apply(aged.record, outcome.body, now)
             case OwnNewer():
                 self._own_key_spoke(outcome, now)
             case Refused(reason):
                 self._refuse(aged.record, peer, reason)
             case Older() | Same() | Equivocation():
-                self._answer(aged.record, peer, verdict)
+                self._spreading.answer(aged.record, peer, verdict)
         if isinstance(verdict, Equivocation):
             self._effects.append(Dropped("equivocation"))
 
     def _apply(self, record: Record, body: object, now: float) -> None:
         if isinstance(body, Introduction):
             self._links.peer_is_in_epoch(record.origin, record.epoch)
-            self._sync.introduced(record.origin, now=now)
+            self._spreading.introduced(record.origin, now=now)
         self._meaning.apply(record, body, now=now, wall=self._wall(now))
 
     def _refuse(self, record: Record, peer: NodeId | None, reason: str) -> None:
@@ -410,7 +390,7 @@ class ControlPlane(MeshView):
     def _say_own(self, now: float) -> None:
         for record in self._own.due(now=now):
             self.database.keep_own(record, now=now)
-            self._flooding.spread(record)
+            self._spreading.spread(record)
             match record.kind:
                 case RecordKind.INTRODUCTION:
                     self._apply(record, self._introduction, now)
@@ -422,7 +402,7 @@ class ControlPlane(MeshView):
         self._now = now
         self._stir(now)
         if self._meaning.settle(now=now, wall=self._wall(now)):
-            self._sync.reachability_changed(now=now)
+            self._spreading.reachability_changed(now=now)
         self._send(now)
 
     def _stir(self, now: float) -> None:
@@ -436,16 +416,7 @@ class ControlPlane(MeshView):
         return now + self.wall_offset_s
 
     def _send(self, now: float) -> None:
-        for effect in self._sync.drain():
-            match effect:
-                case SendDigest(peer, digest):
-                    frame = SendFrame(peer, FrameType.DIGEST, DIGEST.encode(digest), _PRIORITY)
-                    self._effects.append(frame)
-                case Push(peer, records):
-                    for record in records:
-                        self._flooding.send(peer, record)
-        for batch in self._flooding.flush(now=now):
-            self._effects.append(SendFrame(batch.peer, FrameType.RECORDS, batch.body, _PRIORITY))
+        self._effects += self._spreading.frames(now=now)
         if self._intake.dropped:
             self._effects.append(Dropped("records_backlog", self._intake.dropped))
             self._intake.dropped = 0

@@ -520,7 +520,7 @@ def test_the_farewell_of_a_former_life_is_carried_like_anybodys(world: ControlWo
     assert states(world, "a")["b"] is MemberState.ALIVE
     assert again.plane.database.get(b.id, RecordKind.FAREWELL) is not None
     assert states(world, "b")["b"] is MemberState.ALIVE
-    assert a.plane._sync.summary() == again.plane._sync.summary()
+    assert a.plane._spreading.summary() == again.plane._spreading.summary()
 
 
 def test_a_restored_node_meets_its_newer_records_and_goes_beyond(world: ControlWorld) -> None:
@@ -637,7 +637,7 @@ def test_halves_of_a_healed_partition_become_one_mesh(seed: int) -> None:
     world.run(1.0)
     for name in names:
         assert set(states(world, name).values()) == {MemberState.ALIVE}, name
-    summaries = {node.plane._sync.summary() for node in world.nodes.values()}
+    summaries = {node.plane._spreading.summary() for node in world.nodes.values()}
     assert len(summaries) == 1
 
 
