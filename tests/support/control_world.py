@@ -255,7 +255,7 @@ class ControlWorld:
             action()
         self.now = end
 
-    def do(self, name: str, action: Callable[[ControlPlane], None]) -> None:
+    def do(self, name: str, action: Callable[[ControlPlane], object]) -> None:
         """Call a node's plane and carry out what it asks for."""
         node = self.nodes[name]
         action(node.plane)

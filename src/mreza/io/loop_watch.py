@@ -18,7 +18,8 @@ from types import FrameType
 
 HELD_S = 0.5
 "A loop that has not come round for so long is held (DESIGN.md, section 7)."
-BEAT_S = 0.1
+BEATS = 3
+"In the time after which a loop counts as held: six wake-ups a second cost next to nothing."
 CLOSE_S = 1.0
 "How long `close` waits for the thread."
 _PACKAGE = str(Path(__file__).resolve().parents[1])
@@ -44,6 +45,7 @@ class LoopWatch:
         self._noticed = noticed
         self._over = over
         self._held_s = held_s
+        self._beat_s = held_s / BEATS
         self._beat_at = 0.0
         self._holder: tuple[str, float] | None = None
         "Who was noticed, and since when the loop was held."
@@ -73,16 +75,16 @@ class LoopWatch:
         now = time.monotonic()
         holder, self._holder = self._holder, None
         self._beat_at = now
-        self._timer = self._loop.call_later(BEAT_S, self._beat)
+        self._timer = self._loop.call_later(self._beat_s, self._beat)
         if holder is not None:
             name, since = holder
             self._over(name, now - since)
 
     def _watch(self) -> None:
         looked_at = since = time.monotonic()
-        while not self._stop.wait(BEAT_S):
+        while not self._stop.wait(self._beat_s):
             now = time.monotonic()
-            if now - looked_at - BEAT_S > self._held_s / 2:
+            if now - looked_at - self._beat_s > self._held_s / 2:
                 # We were late ourselves: the process did not run, or nobody could.
                 since = now
             looked_at = now

@@ -23,6 +23,13 @@ DOUBT = 1 / 4
 read, so a verdict that is due then is put off for as long again, once."""
 
 
+FOLLOW_S = 0.03
+"""After the peer's probe: sooner than Linux acknowledges a segment on its own (40 ms), so that the
+acknowledgement rides on our probe, and costs no frame."""
+FOLLOW_FROM, FOLLOW_TO, FOLLOW_STEP = 0.5, 1.2, 0.8
+"Parts of an interval from one of our probes to the next while we fall into step."
+
+
 class Liveness:
     """What one end knows of a link: whether it hears the peer, and whether the peer hears it."""
 
@@ -38,6 +45,7 @@ class Liveness:
         "_peer_interval_s",
         "_probe_at",
         "_probe_heard_at",
+        "_probed_at",
         "_put_off_until",
         "_silent_after_s",
         "_wake_at",
@@ -68,6 +76,8 @@ class Liveness:
         "The latest arrival of a probe, as of `_late_at`."
         self._late_at = now
         self._probe_at = now
+        self._probed_at = now
+        "When ours left last."
         self._wake_at = now
         "When `advance` should have been called."
 
@@ -99,6 +109,15 @@ class Liveness:
             self._tell(now)
         self._interval_s = interval_s
 
+    def follow(self, *, now: float) -> None:
+        """A probe came: send ours soon after the peer's. One end of a link does so."""
+        if self.interval_s != self._peer_interval_s:
+            return
+        at = now + min(FOLLOW_S, self.interval_s / 2)
+        in_step = FOLLOW_FROM <= (at - self._probed_at) / self.interval_s <= FOLLOW_TO
+        self._probe_at = at if in_step else self._probed_at + FOLLOW_STEP * self.interval_s
+        self._plan()
+
     def advance(self, *, now: float) -> None:
         """Pass a verdict. Call it at every deadline: what it is late by is our own lateness."""
         late_s, tolerated_s = now - self._wake_at, DOUBT * self._busy_s
@@ -121,6 +140,7 @@ class Liveness:
             return False
         # From now, not from when it was due: a late loop does not send a volley.
         self._probe_at = now + self.interval_s
+        self._probed_at = now
         self._plan()
         return True
 

@@ -66,7 +66,7 @@ class FrameReceived(msgspec.Struct, eq=False, gc=False):
 
 
 class RttMeasured(msgspec.Struct, frozen=True):
-    """A probe came back; the smoothed time is `LinkSession.rtt_s`."""
+    """A probe came back; the smoothed time is `LinkSession.rtt_s`. Ask for the deadline again."""
 
 
 class ProbeQueued(msgspec.Struct, frozen=True):
@@ -307,6 +307,8 @@ class LinkSession:
             yield FrameReceived(kind, body)
         elif kind == FrameType.PROBE:
             if self._receive_probe(PROBE.decode(body), now):
+                if not self.dialed:
+                    self._liveness.follow(now=now)
                 yield _RTT_MEASURED
         elif kind == FrameType.ENVELOPE_PART:
             whole = self._join_part(body)

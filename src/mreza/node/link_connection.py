@@ -353,6 +353,8 @@ class LinkConnection:
                     self._arm(self.session.next_deadline())
             case RttMeasured():
                 self._measured()
+                if not self.dialed and self.session is not None:
+                    self._arm(self.session.next_deadline())
             case UsableChanged(usable):
                 self._meter.pause()
                 host.usable_changed(self, usable=usable)

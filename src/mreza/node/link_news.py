@@ -73,8 +73,9 @@ class LinkNews:
 
     def link_measured(self, peer: NodeId, quality: Quality) -> None:
         rtt_s, loss, load = quality
-        self._core.control.link_measured(peer, rtt_s=rtt_s, loss=loss, load=load, now=self._now)
-        self._wake()
+        control = self._core.control
+        if control.link_measured(peer, rtt_s=rtt_s, loss=loss, load=load, now=self._now):
+            self._wake()
 
     def link_reset(self, peer: NodeId) -> None:
         self._core.link_down(peer, cause="reset", now=self._now)

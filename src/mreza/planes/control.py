@@ -166,14 +166,16 @@ class ControlPlane(MeshView):
 
     def link_measured(
         self, peer: NodeId, *, rtt_s: float, loss: float = 0.0, load: float = 0.0, now: float
-    ) -> None:
-        """How a link is; told to the mesh if its cost changed much.
+    ) -> bool:
+        """How a link is; told to the mesh if its cost changed much. True: there is something to do.
 
         `loss` and `load` are shares: of what is sent, and of what it can carry before it is full.
         """
         if self._links.measured(peer, rtt_s=rtt_s, loss=loss, load=load, now=now):
             self._own.say(RecordKind.LINKS, self._links.body, now=now)
             self._settle(now)
+            return True
+        return False
 
     def receive(self, peer: NodeId, frame_type: int, body: bytes, *, now: float) -> None:
         """One RECORDS or DIGEST frame of a peer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 import pytest
@@ -246,3 +247,29 @@ def test_a_cut_is_noticed_in_time_whatever_was_late_before(seed: int) -> None:
             run(watch, until=now + 0.05)
         cut_at = now + rng.uniform(0.0, 0.1)
         assert 0.2 < deaf(watch) - cut_at < 0.4
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.2, 0.4, 0.6, 0.8, 0.99])
+def test_the_end_that_follows_falls_into_step_and_keeps_its_rate(phase: float) -> None:
+    leader_at, follower = 0.1 * phase, liveness()
+    sent: list[float] = []
+    while leader_at < 10.0:
+        while (at := follower.next_deadline()) < leader_at:
+            follower.advance(now=at)
+            if follower.probe_due(now=at):
+                sent.append(at)
+        hear(follower, now=leader_at)
+        follower.follow(now=leader_at)
+        leader_at += 0.1
+    steady = [at for at in sent if at > 1.0]
+    assert len(steady) in (89, 90)
+    assert {round((at - 0.1 * phase) % 0.1, 6) for at in steady} == {0.03}
+    assert max(b - a for a, b in itertools.pairwise(sent)) <= 0.12001
+
+
+def test_an_end_follows_only_who_probes_as_often_as_it_does() -> None:
+    watch = liveness()
+    watch.probe_due(now=0.0)
+    hear(watch, now=0.05, next_s=1.0)
+    watch.follow(now=0.05)
+    assert watch.next_deadline() == 0.1

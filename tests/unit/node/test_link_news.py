@@ -28,6 +28,8 @@ class Told:
 
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
+        self.has_news = False
+        "What it answers."
         self.control = self
 
     def label_of(self, node: NodeId) -> str:
@@ -35,7 +37,11 @@ class Told:
         return "peer"
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *given, **named: self.heard.append((name, *given, *named.values()))
+        return lambda *given, **named: self._told((name, *given, *named.values()))
+
+    def _told(self, what: tuple[Any, ...]) -> bool:
+        self.heard.append(what)
+        return self.has_news
 
 
 class Case:
@@ -108,7 +114,13 @@ def test_what_is_for_the_core_alone(case: Case) -> None:
     ]
     assert case.finder.heard == []
     assert case.events == []
-    assert case.wakes == 4
+    assert case.wakes == 3
+
+
+def test_a_measurement_wakes_the_core_if_the_mesh_should_know(case: Case) -> None:
+    case.core.has_news = True
+    case.news.link_measured(PEER, Quality(0.1, 0.2, 0.3))
+    assert case.wakes == 1
 
 
 @pytest.mark.parametrize("proof", [None, NEWEST])
