@@ -19,8 +19,11 @@ RTT_MAX_S = 0.120
 HYSTERESIS = 0.1
 """A cost within a tenth of the published one is not published. Default: RFC 8966 asks for some,
 this is ours."""
-FALL_AFTER_S = 5.0
-"A lower cost must have held so long: longer than a queue takes to fill again."
+FALL_AFTER_S = 180.0
+"""A lower cost must have held so long. Traffic follows a cost that falls and makes it rise again:
+routes of two loaded ways then change less than once a minute (tests/simulation)."""
+LEARN_S = 10.0
+"A new link is measured better every moment: so long its cost falls at once."
 LOSS_FREE = 0.02
 "A share of loss that a wire may have: TCP hides it."
 LOSS_MAX = 0.2
@@ -61,6 +64,8 @@ class LinkCost:
     def __init__(self) -> None:
         self.published = BASE_COST
         self._measured = BASE_COST
+        self._learns_until: float | None = None
+        "None: never up yet."
         self._loss = 0.0
         self._losses: deque[float] = deque(maxlen=5)
         self._penalty = 0.0
@@ -73,6 +78,8 @@ class LinkCost:
     def up(self, *, rtt_s: float, now: float) -> None:
         """The link is usable; what it lost before it ended is not forgotten at once."""
         self._measured = link_cost(rtt_s=rtt_s, loss=self._loss)
+        if self._learns_until is None:
+            self._learns_until = now + LEARN_S
         self._publish(now)
 
     def lost(self, *, now: float) -> None:
@@ -96,10 +103,11 @@ class LinkCost:
             # A penalty that is left fades on.
             self._falls_at = now + FALL_AFTER_S if self._penalty_left(now) else None
             return False
-        if cost < self.published and self._falls_at is None:
-            self._falls_at = now + FALL_AFTER_S
-        if cost < self.published and self._falls_at is not None and now < self._falls_at:
-            return False
+        if cost < self.published and now >= (self._learns_until or 0.0):
+            if self._falls_at is None:
+                self._falls_at = now + FALL_AFTER_S
+            if now < self._falls_at:
+                return False
         self._publish(now)
         return True
 

@@ -52,14 +52,14 @@ def measured(cost: LinkCost, *, now: float, rtt_s: float = 0.0, loss: float = 0.
 def test_a_rise_is_told_at_once_and_a_fall_when_it_has_held() -> None:
     cost = LinkCost()
     cost.up(rtt_s=0.001, now=0.0)
-    assert measured(cost, now=1.0, loss=0.2)
+    assert measured(cost, now=11.0, loss=0.2)
     assert cost.published == 480
-    assert not measured(cost, now=2.0)
-    assert not measured(cost, now=4.0, loss=0.2)
-    assert not measured(cost, now=5.0)
-    assert not measured(cost, now=9.9)
-    assert cost.next_deadline() == 5.0 + FALL_AFTER_S
-    assert cost.advance(now=10.0)
+    assert not measured(cost, now=12.0)
+    assert not measured(cost, now=14.0, loss=0.2)
+    assert not measured(cost, now=15.0)
+    assert not measured(cost, now=14.9 + FALL_AFTER_S)
+    assert cost.next_deadline() == 15.0 + FALL_AFTER_S
+    assert cost.advance(now=15.0 + FALL_AFTER_S)
     assert cost.published == BASE_COST
     assert cost.next_deadline() is None
 
@@ -67,8 +67,19 @@ def test_a_rise_is_told_at_once_and_a_fall_when_it_has_held() -> None:
 def test_a_cost_that_swings_is_told_once() -> None:
     cost = LinkCost()
     cost.up(rtt_s=0.001, now=0.0)
-    told = [measured(cost, now=now, loss=0.1 * (now % 2)) for now in range(120)]
+    told = [measured(cost, now=now, loss=0.1 * (now % 2)) for now in range(11, 600)]
     assert sum(told) == 1
+
+
+def test_a_new_link_is_measured_better_every_moment() -> None:
+    cost = LinkCost()
+    cost.up(rtt_s=0.120, now=0.0)
+    assert measured(cost, now=1.0, rtt_s=0.060)
+    assert measured(cost, now=9.0, rtt_s=0.001)
+    assert cost.published == BASE_COST
+    cost.lost(now=20.0)
+    cost.up(rtt_s=0.120, now=21.0)
+    assert not measured(cost, now=22.0, rtt_s=0.001)
 
 
 def test_a_link_that_comes_back_still_has_the_loss_it_had() -> None:
