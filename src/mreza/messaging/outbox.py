@@ -178,7 +178,7 @@ class Outbox:
         """What is left after a flush waits on; how many requests became too late."""
         expired = 0
         for stream in self.streams:
-            if stream is not None and (stream.lanes or stream.freed or stream.expired):
+            if stream is not None and (stream.freed or stream.expired or stream.lanes):
                 stream.waits(now=now)
                 expired += stream.expired
                 stream.expired = 0

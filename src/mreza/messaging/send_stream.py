@@ -217,10 +217,7 @@ class SendStream:
     def _has_new(self) -> bool:
         """Something waits that has no number yet, or an empty batch is due."""
         return bool(
-            self._cutting
-            or self.lanes
-            or self._probe_inbox is not None
-            or (self._awaited_highest and self._must_tell_base)
+            self._cutting or self.lanes or self._probe_inbox is not None or self._must_tell_base
         )
 
     def _fits(self, size: int) -> bool:
