@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mreza.errors import InvalidId
-from mreza.ids import MeshId, MessageId, NodeId, boot_of, make_epoch
+from mreza.ids import MeshId, MessageId, NodeId, boot_of, make_epoch, node_id
 
 ids = st.binary(min_size=16, max_size=16).map(NodeId)
 
@@ -27,6 +27,15 @@ def test_an_id_is_its_bytes() -> None:
     assert {node: 1}[NodeId(bytes(range(16)))] == 1
     assert repr(MeshId(bytes(16))) == "MeshId('aaaaaaaaaaaaaaaaaaaaaaaaaa')"
     assert pickle.loads(pickle.dumps(node)) == node  # noqa: S301
+
+
+def test_an_id_that_comes_again_is_made_once() -> None:
+    raw = bytes(range(16))
+    assert node_id(raw) == NodeId(raw)
+    assert type(node_id(raw)) is NodeId
+    assert node_id(raw) is node_id(bytes(bytearray(raw)))
+    with pytest.raises(InvalidId):
+        node_id(raw[:15])
 
 
 @pytest.mark.parametrize("size", [0, 15, 17])

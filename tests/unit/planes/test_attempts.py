@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import msgspec
 
 from mreza.balancing.balancer import Balancer
@@ -46,3 +48,18 @@ def test_a_call_that_is_over_leaves_nothing() -> None:
     attempts.forget(one)
     assert attempts.get(1) is attempts.get(2) is None
     assert balancer.load_of(A).in_flight == balancer.load_of(B).in_flight == 0
+
+
+def test_a_call_that_is_over_is_no_work_for_the_cycle_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        attempts, one = Attempts(), call()
+        for node in (A, B):
+            attempts.begin(one, node, None, idempotent=True, now=0.0)
+        one.rival = one.attempts[0]
+        attempts.forget(one)
+        del one, attempts
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

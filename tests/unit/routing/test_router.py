@@ -45,6 +45,14 @@ def envelope(
     )
 
 
+@pytest.mark.parametrize("to", [ME, A, FAR, LOST, NodeId(b"?" * 16)])
+def test_the_next_hop_is_where_our_own_envelopes_go(router: Router, to: NodeId) -> None:
+    decision = router.decide(envelope(to), None)
+    expected = decision.next_hop if isinstance(decision, Forward) else None
+    assert router.next_hop(to) == expected
+    assert (expected is None) == (to not in (A, FAR))
+
+
 def test_what_is_for_us_is_delivered_whatever_its_hop_limit(router: Router) -> None:
     assert router.decide(envelope(ME, hop_limit=0), A) == Deliver()
 
