@@ -15,15 +15,9 @@ WARM_UP_S = 2.0
 SHARES = {Priority.LOW: 0.6, Priority.NORMAL: 0.1, Priority.HIGH: 0.2, Priority.CRITICAL: 0.1}
 
 
-async def overload(
-    processes: Processes, state: Path, *, seconds: float, wait_s: float | None
-) -> None:
-    """HIGH and CRITICAL are done, LOW is refused with the typed error, nobody idles.
-
-    `wait_s`: how long a line may be (None: the product's own choice), for tests that are short.
-    """
-    env = {} if wait_s is None else {"MREZA_PROCESSES__WAIT_S": str(wait_s)}
-    servers = start_servers(processes, state, each=[{}] * SERVERS, MEAN_S=str(MEAN_S), **env)
+async def overload(processes: Processes, state: Path, *, seconds: float) -> None:
+    """HIGH and CRITICAL are done, LOW is refused with the typed error, nobody idles."""
+    servers = start_servers(processes, state, each=[{}] * SERVERS, MEAN_S=str(MEAN_S))
     balancer = LoadBalancer(Strategy.LEAST_LOADED)
     rng = Random(7)  # noqa: S311
 

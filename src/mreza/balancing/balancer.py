@@ -138,7 +138,7 @@ class Balancer:
         )
         if call is not None:
             self._remember(call, choice)
-        return Lease(endpoint, pool, now=now, choice=choice)
+        return Lease(endpoint, pool, now=now, choice=choice, priority=int(priority))
 
     def lease_on(self, node: NodeKey, *, process: str = "", now: float | None = None) -> Lease:
         """Count work that somebody else has placed on `node`."""

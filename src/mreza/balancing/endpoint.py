@@ -215,8 +215,8 @@ class Endpoint:
     """One process on one node. Changed by outcomes; read by strategies."""
 
     __slots__ = (
+        "_full_until",
         "_ghosts",
-        "busy_until",
         "circuit",
         "failures_in_a_row",
         "host",
@@ -238,18 +238,34 @@ class Endpoint:
         self.swept_succeeded = 0
         "Since the outlier detector's last sweep."
         self.swept_failed = 0
-        self.busy_until = 0.0
-        "It said it was full, and when to ask again."
+        self._full_until = [0.0] * len(Priority)
+        "For work of each priority: it said it was full, and when to ask again."
         self._ghosts: deque[float] = deque(maxlen=GHOSTS_MAX)
 
     def is_healthy(self, now: float) -> bool:
         """Nothing speaks against giving it work, but perhaps its load."""
         return not self.host.doubt and self.circuit.lets_in(pending=self.pending, now=now)
 
-    def is_above(self, threshold: float, now: float, *, cpu_limit: float | None = None) -> bool:
+    def refused(self, priority: int, *, until: float) -> None:
+        """It has no room for work of this priority: nor, then, for what is less urgent."""
+        for rank in range(priority + 1):
+            self._full_until[rank] = max(self._full_until[rank], until)
+
+    def full_until(self, priority: int = Priority.LOW) -> float:
+        """When to ask it again for work of this priority."""
+        return self._full_until[priority]
+
+    def is_above(
+        self,
+        threshold: float,
+        now: float,
+        *,
+        priority: int = Priority.NORMAL,
+        cpu_limit: float | None = None,
+    ) -> bool:
         """It has too much to do, by its host's figures or its own word."""
         return (
-            now < self.busy_until
+            now < self._full_until[priority]
             or self.pending >= REQUESTS_MAX
             or self.host.is_above(threshold, now, cpu_limit=cpu_limit)
         )
@@ -258,7 +274,7 @@ class Endpoint:
         """Whether it has room for work of this priority, though all are above the threshold."""
         if self.pending >= REQUESTS_MAX:
             return False
-        if now < self.busy_until:
+        if now < self._full_until[priority]:
             return priority >= Priority.CRITICAL
         # A node that never said how much it can hold is asked itself.
         host = self.host

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from mreza.balancing.endpoint import Endpoint, NodeKey, NodeLoad
 from mreza.config.load_balancer import Strategy
+from mreza.qos import Priority
 
 
 class Choice:
@@ -69,15 +70,22 @@ class Outcomes(Protocol):
 class Lease:
     """One piece of work in flight at `node`. End it once, with what became of the work."""
 
-    __slots__ = ("_ended", "_outcomes", "at", "choice", "endpoint")
+    __slots__ = ("_ended", "_outcomes", "at", "choice", "endpoint", "priority")
 
     def __init__(
-        self, endpoint: Endpoint, outcomes: Outcomes, *, now: float, choice: Choice | None = None
+        self,
+        endpoint: Endpoint,
+        outcomes: Outcomes,
+        *,
+        now: float,
+        choice: Choice | None = None,
+        priority: int = Priority.NORMAL,
     ) -> None:
         self.endpoint = endpoint
         self.at = now
         self.choice = choice
         "None: somebody else has placed it."
+        self.priority = priority
         self._outcomes = outcomes
         self._ended = False
         endpoint.pending += 1

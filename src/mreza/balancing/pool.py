@@ -124,7 +124,7 @@ class Pool:
                 endpoint.haunt(until=now + slow_s)
                 self.outliers.failed(endpoint, self.current, now=now)
             case Blame.FULL if isinstance(error, Overloaded):
-                endpoint.busy_until = now + error.retry_after_s
+                endpoint.refused(lease.priority, until=now + error.retry_after_s)
             case _:
                 pass
 
@@ -153,10 +153,14 @@ class Pool:
             choice.panic = True
             self.panics += 1
         threshold = self._threshold
-        able = [e for e in healthy if not e.is_above(threshold, now)]
+        able = [e for e in healthy if not e.is_above(threshold, now, priority=priority)]
         if len(able) < len(healthy):
             limit = cpu_limit_of((e.host for e in healthy), threshold=threshold, now=now)
-            able = [e for e in healthy if not e.is_above(threshold, now, cpu_limit=limit)]
+            able = [
+                e
+                for e in healthy
+                if not e.is_above(threshold, now, priority=priority, cpu_limit=limit)
+            ]
         if not able:
             able = [e for e in healthy if e.takes(priority, threshold, now)]
         if len(able) < len(endpoints):
@@ -180,7 +184,7 @@ class Pool:
     def _overloaded(self, endpoints: Sequence[Endpoint], priority: int, now: float) -> Overloaded:
         wait_s = min(
             max(
-                endpoint.busy_until - now,
+                endpoint.full_until(priority) - now,
                 retry_after_s(
                     in_flight=endpoint.host.in_flight(now),
                     room=endpoint.host.room_for(priority, threshold=self._threshold),
@@ -209,4 +213,4 @@ def _trouble(endpoint: Endpoint, now: float) -> str:
         case Circuit.CLOSED:
             if endpoint.pending >= REQUESTS_MAX:
                 return f"{endpoint.pending} requests of ours are there"
-            return "full, by its own word" if now < endpoint.busy_until else ""
+            return "full, by its own word" if now < endpoint.full_until() else ""

@@ -20,6 +20,7 @@ class Lobby:
 
     At most `ProcessesConfig.inbox_requests` wait for one process, and for all together payloads of
     `MessagingConfig.reassembly_bytes`, of which one requester gets as much as it leaves to others.
+    LOW does not wait if that would take longer than `ProcessesConfig.wait_s`.
     """
 
     def __init__(self, *, registry: Registry, config: MeshConfig) -> None:
@@ -45,6 +46,8 @@ class Lobby:
         if line is None:
             line = self._lines[target] = Line(self._limit, wait_s=self._wait_s)
             self.capacity += line.capacity
+        if line.is_too_long_for(run.priority, at_a_time=self._at_a_time(target)):
+            return False, None
         if not self._payloads.reserve(source, size):
             return False, None
         other: Run | None = None
@@ -109,10 +112,10 @@ class Lobby:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def crowded(self, target: str) -> Failure:
+    def crowded(self, target: str, priority: int) -> Failure:
         """What is said to who may not wait: when there will be room."""
         line = self._lines[target]
-        retry_after_s = line.retry_after_s(at_a_time=self._at_a_time(target))
+        retry_after_s = line.retry_after_s(priority, at_a_time=self._at_a_time(target))
         who = repr(target) if target else "the message handler"
         return Failure(
             type_name="Overloaded",

@@ -7,7 +7,8 @@ import enum
 import msgspec
 
 from mreza.ids import NodeId
-from mreza.processes.request_queue import RequestQueue
+from mreza.processes.request_queue import LOW_EVERY, RequestQueue
+from mreza.qos import Priority
 from mreza.wire.packet import Request
 
 DURATION_GAIN = 0.125
@@ -109,7 +110,21 @@ class Line:
         places = int(at_a_time * self.wait_s / max(self.mean_s, 1e-6))
         self.capacity = at_a_time + min(self.limit, places)
 
-    def retry_after_s(self, *, at_a_time: int) -> float:
+    def is_too_long_for(self, priority: int, *, at_a_time: int) -> bool:
+        """LOW gets what others leave: it does not join if it would wait for longer than `wait_s`.
+
+        What is more urgent joins as long as there is a place; it is the caller who knows how long
+        it may wait.
+        """
+        return priority <= Priority.LOW and self._low_wait_s(at_a_time) > self.wait_s
+
+    def retry_after_s(self, priority: int, *, at_a_time: int) -> float:
         """Half of the line will be gone by then; sooner would only find it full again."""
-        wait_s = len(self.queue) / 2 * self.mean_s / at_a_time
-        return min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
+        wait_s = len(self.queue) * self.mean_s / at_a_time
+        if priority <= Priority.LOW:
+            wait_s = max(wait_s, self._low_wait_s(at_a_time))
+        return min(max(wait_s / 2, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
+
+    def _low_wait_s(self, at_a_time: int) -> float:
+        share = max(self.queue.low_share, 1 / LOW_EVERY)
+        return self.queue.low * self.mean_s / (at_a_time * share)

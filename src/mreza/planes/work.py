@@ -230,10 +230,11 @@ class Work:
         run = Run(run_id, waiter, request, deadline=deadline, key=key)
         has_place, gave_way = self._lobby.enter(run)
         if gave_way is not None:
-            self._decline(gave_way, failed(Status.OVERLOADED, self._lobby.crowded(request.target)))
+            crowded = self._lobby.crowded(request.target, gave_way.priority)
+            self._decline(gave_way, failed(Status.OVERLOADED, crowded))
         if not has_place:
             self.refused += 1
-            crowded = self._lobby.crowded(request.target)
+            crowded = self._lobby.crowded(request.target, run.priority)
             self._answer(waiter, failed(Status.OVERLOADED, crowded))
             return
         self._next_run += 1

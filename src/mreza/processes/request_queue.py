@@ -11,6 +11,10 @@ LOW_EVERY = 8
 "Every so many, the lowest waiting priority is served first, so that it never starves."
 
 
+LOW_GAIN = 1 / 16
+"Weight of a new turn in the share of LOW."
+
+
 class RequestQueue:
     """Ids of requests that wait, at most `limit`. Higher priorities first.
 
@@ -25,6 +29,8 @@ class RequestQueue:
         "For each priority the requesters; the one whose turn it is comes first."
         self._served = 0
         self._length = 0
+        self.low_share = 1.0
+        "Of the turns for which LOW waited lately, how many it got."
 
     def __len__(self) -> int:
         return self._length
@@ -46,6 +52,11 @@ class RequestQueue:
         self._length += 1
         return True
 
+    @property
+    def low(self) -> int:
+        """How many of LOW wait."""
+        return sum(len(theirs) for theirs in self._lines[Priority.LOW].values())
+
     def take(self) -> int | None:
         """The next one, or None."""
         waiting = [line for line in self._lines if line]
@@ -53,6 +64,9 @@ class RequestQueue:
             return None
         self._served += 1
         line = waiting[0 if self._served % LOW_EVERY == 0 else -1]
+        low = self._lines[Priority.LOW]
+        if low:
+            self.low_share += LOW_GAIN * ((line is low) - self.low_share)
         requester = next(iter(line))
         theirs = line.pop(requester)
         request = theirs.popleft()

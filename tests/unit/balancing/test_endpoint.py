@@ -119,7 +119,7 @@ def test_a_cpu_is_too_busy_in_comparison() -> None:
 
 def test_a_node_that_says_it_is_full_is_believed_until_the_time_it_named() -> None:
     one = endpoint("a")
-    one.busy_until = 5.0
+    one.refused(Priority.NORMAL, until=5.0)
     assert one.is_above(0.8, 4.9)
     assert not one.is_above(0.8, 5.0)
 
@@ -152,3 +152,14 @@ def test_low_is_taken_by_capacity_and_the_rest_by_room() -> None:
     host.report(NodeLoad("a", capacity=10), now=0.0)
     rooms = [host.room_for(priority, threshold=0.8) for priority in Priority]
     assert rooms == pytest.approx([8, 8.67, 9.33, 10], abs=0.01)
+
+
+def test_a_node_without_room_for_low_work_may_have_some_for_what_is_urgent() -> None:
+    one = endpoint("a")
+    one.refused(Priority.LOW, until=5.0)
+    assert one.is_above(0.8, 4.9, priority=Priority.LOW)
+    assert not one.is_above(0.8, 4.9, priority=Priority.NORMAL)
+    one.refused(Priority.HIGH, until=3.0)
+    assert one.is_above(0.8, 2.9, priority=Priority.NORMAL)
+    assert not one.is_above(0.8, 2.9, priority=Priority.CRITICAL)
+    assert [one.full_until(priority) for priority in Priority] == [5.0, 3.0, 3.0, 0.0]

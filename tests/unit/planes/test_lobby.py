@@ -84,7 +84,7 @@ def test_one_requester_cannot_keep_another_out_of_a_full_line() -> None:
     at = Entrance(inbox=4)
     of_a = [at.enter(A) for _ in range(4)]
     assert at.lobby.enter(at.run(A)) == (False, None)
-    assert "4 requests wait" in at.lobby.crowded("p").message
+    assert "4 requests wait" in at.lobby.crowded("p", 1).message
     assert at.lobby.enter(at.run(B)) == (True, of_a[3])
     assert at.lobby.enter(at.run(B)) == (True, of_a[2])
     assert at.lobby.enter(at.run(B)) == (False, None), "both have two now"
@@ -126,3 +126,17 @@ def test_room_follows_how_long_work_takes() -> None:
     at.lobby.ended("p", 0.5)
     assert at.lobby.capacity == 1 + 20, "so many are served within 10 s"
     assert at.lobby.running == 0
+
+
+def test_low_work_is_refused_when_it_would_wait_too_long_and_nothing_else_is() -> None:
+    at = Entrance(inbox=1000)
+    at.enter()
+    at.lobby.take("p")
+    at.lobby.began("p")
+    at.lobby.ended("p", 1.0)
+    for _ in range(11):
+        at.enter(priority=0)
+    assert at.lobby.enter(at.run(priority=0)) == (False, None)
+    assert at.lobby.crowded("p", 0).retry_after_ms == 5500
+    for _ in range(20):
+        at.enter(priority=1)

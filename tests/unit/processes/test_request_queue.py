@@ -118,3 +118,22 @@ def test_the_room_of_a_full_line_is_shared_evenly(requesters: list[NodeId]) -> N
                 assert queue.put(number, requester=requester, priority=1)
     asked, got = Counter(requesters), Counter(owner[number] for number in drained(queue))
     assert all(got[node] >= min(asked[node], 4) for node in asked)
+
+
+def test_the_queue_knows_what_share_of_the_turns_low_gets() -> None:
+    queue, number = RequestQueue(1000), 0
+    assert queue.low_share == 1.0
+    for _ in range(100):
+        queue.put(number := number + 1, requester=A, priority=Priority.LOW)
+        queue.take()
+    assert queue.low_share == 1.0, "it is alone"
+    for number in range(1000, 1500):
+        queue.put(number, requester=A, priority=Priority.LOW)
+    for number in range(2000, 2200):
+        queue.put(number, requester=B, priority=Priority.HIGH)
+        queue.take()
+    assert queue.low_share < 2 / LOW_EVERY
+    assert queue.low == 500 - 200 // LOW_EVERY
+    while queue.low > 1:
+        queue.take()
+    assert queue.low_share > 0.9
