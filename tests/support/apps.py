@@ -89,6 +89,10 @@ def numbered(mesh: MeshNetwork) -> None:
         await asyncio.sleep(0.02)
         return number * number
 
+    @mesh.process("heavy", concurrency=4)
+    async def heavy(job: tuple[int, bytes]) -> int:
+        return await square(job[0])
+
     mesh.process("movable", idempotent=True, concurrency=4)(square)
     mesh.process("once", concurrency=4)(square)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,18 @@ HANGS_S = 60.0
 "No map of these takes a quarter of it."
 
 
+BALLAST_BYTES = 40_000
+"Of one piece of large work: two fill the first window."
+
+
+class How(enum.Enum):
+    """How a worker ends."""
+
+    KILLED = "killed"
+    FROZEN = "frozen, then killed"
+    TOLD_TO_END = "told to end"
+
+
 class Outcome(NamedTuple):
     """What one map saw."""
 
@@ -30,17 +43,19 @@ class Outcome(NamedTuple):
 class Workshop:
     """Workers in processes of their own; each killed one is replaced under its name."""
 
-    def __init__(self, processes: Processes, state: Path) -> None:
+    def __init__(
+        self, processes: Processes, state: Path, *, workers: tuple[str, ...] = WORKERS
+    ) -> None:
         self._processes = processes
         self._state = state
         self._lives: list[NodeProcess] = []
         "All that ever ran, the killed ones too: their logs count."
-        self._workers = {name: self._start(name) for name in WORKERS}
+        self._workers = {name: self._start(name) for name in workers}
         self._first = 0
 
     async def map(self, mesh: MeshNetwork, process: str, *, tasks: int, victim: str) -> Outcome:
         """Map so many numbers; `victim` dies when a quarter is done, and is back afterwards."""
-        for name in WORKERS:
+        for name in self._workers:
             await offers(mesh, name, process)
             await mesh.call(process, -1, node=name)  # the one that is back can be reached
         numbers = range(self._first, self._first + tasks)
@@ -53,6 +68,43 @@ class Workshop:
                     self._workers[victim].kill()
         self._workers[victim] = await asyncio.to_thread(self._start, victim)
         return self._check(found, numbers, may_run_twice=process == "movable")
+
+    async def lose(
+        self, mesh: MeshNetwork, victim: str, *, tasks: int, how: How, timeout_s: float
+    ) -> Outcome:
+        """Ask for so many large pieces of work that must not run twice; `victim` ends meanwhile.
+
+        A frozen one takes in what its window holds, and nothing of the rest is ever sent to it; one
+        that is told to end refuses what has not begun.
+        """
+        for name in self._workers:
+            await offers(mesh, name, "heavy")
+            await mesh.call("heavy", (-1, b""), node=name)
+        worker = self._workers[victim]
+        if how is How.FROZEN:
+            worker.freeze()
+        numbers = range(self._first, self._first + tasks)
+        self._first += tasks
+
+        async def ask(number: int) -> MapResult:
+            job = (number, bytes(BALLAST_BYTES))
+            index = number - numbers.start
+            try:
+                done = await mesh.call_detailed("heavy", job, timeout_s=timeout_s)
+            except WorkerLost as error:
+                return MapResult(index, number, error=error)
+            return MapResult(index, number, done.result, attempts=done.attempts)
+
+        asking = [asyncio.create_task(ask(number), name=f"ask-{number}") for number in numbers]
+        await asyncio.sleep(0.3)
+        if how is How.TOLD_TO_END:
+            await asyncio.to_thread(worker.stop)
+        else:
+            worker.kill()
+        async with asyncio.timeout(HANGS_S):
+            found = await asyncio.gather(*asking)
+        self._workers[victim] = await asyncio.to_thread(self._start, victim)
+        return self._check(found, numbers, may_run_twice=False)
 
     def _check(self, found: list[MapResult], numbers: range, *, may_run_twice: bool) -> Outcome:
         begun = collections.Counter(
