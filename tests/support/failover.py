@@ -56,8 +56,7 @@ class Workshop:
     async def map(self, mesh: MeshNetwork, process: str, *, tasks: int, victim: str) -> Outcome:
         """Map so many numbers; `victim` dies when a quarter is done, and is back afterwards."""
         for name in self._workers:
-            await offers(mesh, name, process)
-            await mesh.call(process, -1, node=name)  # the one that is back can be reached
+            await _at_work(mesh, name, process, -1)
         numbers = range(self._first, self._first + tasks)
         self._first += tasks
         found: list[MapResult] = []
@@ -78,8 +77,7 @@ class Workshop:
         that is told to end refuses what has not begun.
         """
         for name in self._workers:
-            await offers(mesh, name, "heavy")
-            await mesh.call("heavy", (-1, b""), node=name)
+            await _at_work(mesh, name, "heavy", (-1, b""))
         worker = self._workers[victim]
         if how is How.FROZEN:
             worker.freeze()
@@ -135,3 +133,15 @@ class Workshop:
         life = self._processes.up(name, state=self._state, app=APP)
         self._lives.append(life)
         return life
+
+
+async def _at_work(mesh: MeshNetwork, name: str, process: str, payload: object) -> None:
+    """Wait until a worker answers: one that is back, and not the one before it."""
+    await offers(mesh, name, process)
+    async with asyncio.timeout(HANGS_S):
+        while True:
+            try:
+                await mesh.call(process, payload, node=name)
+            except WorkerLost:
+                continue  # this was still sent to the one before
+            return
