@@ -7,10 +7,13 @@ from collections import Counter
 import msgspec
 import pytest
 
+from mreza.config.mesh import MeshConfig
+from mreza.config.records import RecordsConfig
 from mreza.errors import DeadlineExceeded, NoSuchProcess, WorkerLost
 from mreza.planes.effects import Resolve
 from mreza.sim.node import SimNode
 from mreza.sim.world import World
+from mreza.wire.records import RecordKind
 
 CALLS = 40
 
@@ -313,3 +316,26 @@ def test_no_call_outlives_its_deadline() -> None:
     world.run(seconds=5.1)
     errors = [a.outcomes[call].error for call in calls]
     assert all(isinstance(error, DeadlineExceeded) for error in errors)
+
+
+def test_a_message_that_waited_for_a_forgotten_node_is_handled_once() -> None:
+    """It comes back when its records are too old to be known: a stranger, and yet a restart."""
+    config = MeshConfig(records=RecordsConfig(refresh_s=4.0, max_age_s=8.0))
+    world = World(config=config)
+    a, c, b = world.line("a", "c", "b")
+    world.run_until(world.agree, within_s=30)
+    world.crash("b")
+    world.run(seconds=20)
+    assert a.core.control.database.get(b.id, RecordKind.INTRODUCTION) is None
+    call = a.call("", 7, node="b", to_handler=True, timeout_s=60)
+    handled: list[int] = []
+    b.on_message = handled.append
+    # All that a hears of it comes in one turn.
+    world.hold("a", "c")
+    world.restart("b")
+    world.run_until(lambda: "b" in c.view(), within_s=5)
+    world.run(seconds=0.1)
+    world.release("a", "c")
+    world.run(seconds=20)
+    assert handled == [7]
+    assert a.outcomes[call].error is None

@@ -243,6 +243,8 @@ class NodeCore:
         self.data.advance(now=now)
         if self._offers_version != self.control.roster.version:
             self._offers_version = self.control.roster.version
+            # That a node lost its memory must be known before it is given anything.
+            self._settle(now)
             self.service.offers_changed(now=now)
         self.service.advance(now=now)
         self._settle(now)

@@ -24,6 +24,10 @@ TRAFFIC_OF_QUIET = 0.5
 "Share of the quiet phase in which programs go on sending: what comes last must arrive, too."
 
 
+SETTLE_S = 3.0
+"Longer than any record is on its way: an end that hits one at it says nothing."
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How a run ended."""
 
@@ -119,6 +123,10 @@ class _Phases:
         self._let_happen(busy_s - (world.now - begin))
         self._traffic.stop()
         self._let_happen(scenario.quiet_s - (world.now - begin))
+        end = world.now
+        while not is_one(world) and world.now - end < SETTLE_S:
+            # A record that was just signed anew is on its way.
+            self._let_happen(LOOK_EVERY_S)
         for checker in self._checkers:
             try:
                 checker.finish(world)
