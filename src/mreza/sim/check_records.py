@@ -67,6 +67,7 @@ class Edges(Sampled):
     """Routes are computed over links that both ends have signed, and over no others."""
 
     name = "edges"
+    every_s = 2.0
 
     def __init__(self, _world: World, _ledger: Ledger) -> None:
         super().__init__()

@@ -28,19 +28,9 @@ class Agreement:
         """Nothing: views may differ while faults are on."""
 
     def finish(self, world: World) -> None:
-        living = world.living()
-        alive = {node.name for node in living}
-        for node in living:
-            view = node.view()
-            if view != alive:
-                lacks, extra = sorted(alive - view), sorted(view - alive)
-                raise CheckFailed(
-                    f"{node.name} does not see {' '.join(lacks) or 'nobody'} and sees "
-                    f"{' '.join(extra) or 'nobody'} in vain; expected: all that live"
-                )
-        difference = database_difference(living)
-        if difference:
-            raise CheckFailed(difference)
+        said = disagreement(world)
+        if said:
+            raise CheckFailed(said)
 
 
 class Bounds(Sampled):
@@ -61,6 +51,21 @@ class Bounds(Sampled):
             ):
                 if size > bound:
                     raise CheckFailed(f"{node.name}: {size} {what}, bound {bound}")
+
+
+def disagreement(world: World) -> str:
+    """Who does not see whom, or in which way databases differ; empty if all are one."""
+    living = world.living()
+    alive = {node.name for node in living}
+    for node in living:
+        view = node.view()
+        if view != alive:
+            lacks, extra = sorted(alive - view), sorted(view - alive)
+            return (
+                f"{node.name} does not see {' '.join(lacks) or 'nobody'} and sees "
+                f"{' '.join(extra) or 'nobody'} in vain; expected: all that live"
+            )
+    return database_difference(living)
 
 
 def database_difference(nodes: list[SimNode]) -> str:

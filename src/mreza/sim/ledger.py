@@ -43,7 +43,7 @@ class Called(msgspec.Struct):
     outcome: Resolve | None = None
     resolved_at: float = 0.0
     runs: tuple[tuple[str, int], ...] = ()
-    "Node and life of each handler that ended for it."
+    "Node and life of each handler that was begun for it."
     cancelled: bool = False
 
 

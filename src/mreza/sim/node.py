@@ -203,6 +203,7 @@ class SimNode:
 
     def link_began(self, way: Way, *, rtt_s: float) -> None:
         peer = way.target
+        self.world.note(self.name, "link up", peer.name)
         self.outgoing[peer.id] = way
         self.core.link_up(
             peer.id, peer_epoch=peer.core.epoch, rtt_s=rtt_s, now=self.clock.monotonic()
@@ -212,6 +213,7 @@ class SimNode:
     def link_ended(self, way: Way, cause: str) -> None:
         if self.outgoing.get(way.target.id) is way:
             del self.outgoing[way.target.id]
+            self.world.note(self.name, "link down", f"{way.target.name} {cause}")
             self.core.link_down(way.target.id, cause=cause, now=self.clock.monotonic())
             self.wake()
 
@@ -341,10 +343,12 @@ class SimNode:
             case InboundData():
                 self._deliver(effect)
             case RunHandler():
+                self.world.was_begun(self, effect)
                 self.world.agenda.after(self.handler_s, self._serve, self.core, effect)
             case Resolve():
                 assert effect.call_id not in self.outcomes, "a call was resolved twice"  # noqa: S101
                 self.outcomes[effect.call_id] = effect
+                self.world.note(self.name, "outcome", _outcome_words(effect))
                 if effect.call_id in self.hears_outcome:
                     self.hears_outcome.pop(effect.call_id)(effect)
             case CancelHandler(run_id):
@@ -355,6 +359,7 @@ class SimNode:
                     self.world.network.close(way, code)
             case Announce(event):
                 self.events.append(event)
+                self.world.note(self.name, "event", event.name)
             case InboundControl():
                 self.controls.append(effect)
             case RaiseEpoch(boot):
@@ -429,3 +434,9 @@ class SimNode:
             now=self.clock.monotonic(),
         )
         self.wake()
+
+
+def _outcome_words(outcome: Resolve) -> str:
+    """A call's number and how it ended."""
+    error = outcome.error or outcome.failure
+    return f"{outcome.call_id} {'done' if error is None else type(error).__name__}"

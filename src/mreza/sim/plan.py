@@ -114,7 +114,7 @@ class TrafficPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "Share of messages that must arrive in order."
     at_most_once: Share = 0.1
     "Share of messages that may be lost."
-    receipts: Share = 0.15
+    receipts: Share = 0.2
     "Share of messages whose sender waits until they were handled."
     high: Share = 0.2
     "Share of messages with priority HIGH, and as many with LOW."
@@ -124,15 +124,15 @@ class TrafficPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "Share of bursts that are one message so large that it travels in fragments."
     consume_s: tuple[Seconds, Seconds] = (0.0, 0.3)
     "How long the handlers of a node are busy with a batch: each node's is drawn between these two."
-    calls_per_s: Rate = 1.0
+    calls_per_s: Rate = 2.0
     "Calls of a process in the whole mesh."
     workers: Share = 0.5
     "Share of nodes that offer the process."
-    handler_s: tuple[Seconds, Seconds] = (0.0, 0.2)
+    handler_s: tuple[Seconds, Seconds] = (0.0, 0.6)
     "How long a call takes: each worker's is drawn between these two."
     idempotent: Share = 0.5
     "Share of calls to a process that may run twice."
     cancel: Share = 0.1
     "Share of calls that their caller gives up while they run."
-    call_timeout_s: Annotated[float, Meta(gt=0)] = 20.0
+    call_timeout_s: Annotated[float, Meta(gt=0)] = 10.0
     "Deadline of a call, and of a receipt."

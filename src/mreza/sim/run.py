@@ -9,6 +9,7 @@ import msgspec
 
 from mreza.sim.agenda import START_S
 from mreza.sim.build import build
+from mreza.sim.check_state import disagreement
 from mreza.sim.checkers import KNOWN, CheckFailed
 from mreza.sim.digest import Digest
 from mreza.sim.faults import Faults, Schedule, draw
@@ -116,11 +117,13 @@ class _Phases:
         self._let_happen(scenario.faults_s)
         faults.end()
         world.note("", "quiet", "faults are off")
-        begin, busy_s = world.now, scenario.quiet_s * TRAFFIC_OF_QUIET
-        while not is_one(world) and world.now - begin < busy_s:
+        begin = world.now
+        while not is_one(world) and world.now - begin < scenario.heal_s:
             self._let_happen(LOOK_EVERY_S)
         self.figures["healed_s"] = world.now - begin
-        self._let_happen(busy_s - (world.now - begin))
+        if not is_one(world):
+            raise CheckFailed(f"healing: after {scenario.heal_s:g} s {disagreement(world)}")
+        self._let_happen(scenario.quiet_s * TRAFFIC_OF_QUIET - (world.now - begin))
         self._traffic.stop()
         self._let_happen(scenario.quiet_s - (world.now - begin))
         end = world.now

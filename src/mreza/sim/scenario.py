@@ -54,9 +54,11 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "What the programs do."
     form_s: Span = 30.0
     "By then all nodes see all."
-    faults_s: Annotated[float, Meta(ge=0)] = 30.0
+    faults_s: Annotated[float, Meta(ge=0)] = 20.0
     "How long faults come."
-    quiet_s: Span = 45.0
+    heal_s: Span = 10.0
+    "How long after the last fault all nodes may take to see each other and to know the same."
+    quiet_s: Span = 30.0
     "How long after the last fault everything may take to come right."
     checks: tuple[str, ...] = ()
     "Names of the checkers. Default: all that fit."

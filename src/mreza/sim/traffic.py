@@ -11,8 +11,10 @@ from functools import partial
 from random import Random
 from typing import NamedTuple
 
+import msgspec
+
 from mreza.errors import MeshError
-from mreza.planes.effects import Resolve
+from mreza.planes.effects import Resolve, RunHandler
 from mreza.qos import Delivery, Priority
 from mreza.sim.ledger import Called, Ledger, Sent, content_of
 from mreza.sim.node import Handled, SimNode
@@ -53,15 +55,15 @@ class Traffic:
         world, plan = self._world, self._plan
         self._on = True
         world.hears_handled.append(self._handled)
+        world.hears_begun.append(self._begun)
         workers = max(1, round(plan.workers * len(self._names))) if plan.calls_per_s else 0
         for place, name in enumerate(self._names):
             node = world.nodes[name]
             node.consume_s = round(self._rng.uniform(*plan.consume_s), 6)
             node.handler_s = round(self._rng.uniform(*plan.handler_s), 6)
-            node.on_message = partial(self._run, node)
             if place < workers:
                 for process in (PROCESS, ONCE):
-                    node.process(process, node.on_message, idempotent=process == PROCESS)
+                    node.process(process, _echo, idempotent=process == PROCESS)
         if plan.messages_per_s and len(self._names) > 1:
             self._conversations = [self._draw() for _ in range(plan.conversations)]
             self._later(plan.messages_per_s / plan.burst, self._talk)
@@ -197,16 +199,19 @@ class Traffic:
             node.core.service.cancel(called.call_id)
             node.wake()
 
-    def _run(self, node: SimNode, number: int) -> int:
-        """A handler's work: it says what it was asked, and the ledger takes note."""
-        called = self.ledger.calls.get(number)
+    def _begun(self, node: SimNode, run: RunHandler) -> None:
+        called = self.ledger.calls.get(msgspec.msgpack.decode(run.request.payload))
         if called is not None:
             called.runs = (*called.runs, (node.name, node.life))
             for hear in self.ledger.hears_run:
                 hear(called)
-        return number
 
     def _able(self, name: str) -> SimNode | None:
         """The node, if its program runs now."""
         node = self._world.nodes[name]
         return node if node.alive and not node.frozen else None
+
+
+def _echo(number: int) -> int:
+    """A handler's work: it answers with what it was asked."""
+    return number

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from random import Random
 
 from mreza.config.mesh import MeshConfig
+from mreza.planes.effects import RunHandler
 from mreza.sim.agenda import START_S, Agenda
 from mreza.sim.latency import latency
 from mreza.sim.link import SimLink, Way
@@ -20,11 +21,13 @@ from mreza.sim.node import Disk, Handled, SimNode
 from mreza.sim.recorder import Recorder
 from mreza.sim.shared_reader import SharedReader
 from mreza.sim.trust import Trust
+from mreza.wire.frame import FrameType
 
 Side = str | Iterable[str]
 "A node's name, or several."
 Tap = Callable[[Way, int, bytes], None]
 "Hears of every frame that is put on a way: (way, kind, body)."
+_FRAMES = {int(kind): kind.name.lower() for kind in FrameType}
 _HALF = "partitioned"
 _CUT = "cut"
 _HELD = "held"
@@ -45,6 +48,7 @@ class World:
         self.recorder: Recorder | None = None
         self.taps: list[Tap] = []
         self.hears_handled: list[Callable[[SimNode, Handled], None]] = []
+        self.hears_begun: list[Callable[[SimNode, RunHandler], None]] = []
         self.hears_claims: list[Callable[[str, int, int, str], None]] = []
         "(service, copy, epoch, owner) of every node that begins to own a copy."
         self.instants = 0
@@ -254,6 +258,8 @@ class World:
         """A node sends a frame."""
         for tap in self.taps:
             tap(way, kind, body)
+        if self.recorder is not None:
+            self.note(way.source.name, "sends", f"{way.target.name} {_FRAMES[kind]} {len(body)} B")
         way.transmit(kind, body, priority)
 
     def note(self, node: str, kind: str, text: str = "") -> None:
@@ -261,8 +267,19 @@ class World:
         if self.recorder is not None:
             self.recorder.note(self.now - START_S, node, kind, text)
 
+    def was_begun(self, node: SimNode, run: RunHandler) -> None:
+        """A handler of a call begins: from now on the work may have been done."""
+        if self.recorder is not None:
+            target = run.request.target or "a message"
+            self.note(node.name, "runs", f"{target} {run.request.id} of {run.source.short}")
+        for hear in self.hears_begun:
+            hear(node, run)
+
     def was_handled(self, node: SimNode, entry: Handled) -> None:
         """A handler got a message."""
+        if self.recorder is not None:
+            what = f"{entry.source.short} {entry.priority} {entry.sequence}.{entry.place}"
+            self.note(node.name, "handles", what)
         for hear in self.hears_handled:
             hear(node, entry)
 
