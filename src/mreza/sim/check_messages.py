@@ -91,6 +91,9 @@ class Calls:
         self.step(world)
 
     def _ran(self, called: Called) -> None:
+        if called.destination in self._world.cloned:
+            # It looks restarted to others whenever the other process speaks, and is asked again.
+            return
         per_life = bool(called.destination)
         times = called.runs.count(called.runs[-1]) if per_life else len(called.runs)
         if called.once and times > 1:

@@ -7,6 +7,7 @@ up, doubled or overtaken besides: that is what relays, dying links and second li
 
 from __future__ import annotations
 
+from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -26,15 +27,17 @@ class Way:
     """One direction of a link, from `source` to `target`."""
 
     __slots__ = (
-        "_busy_until",
         "_last_at",
+        "_queue",
+        "_queue_bytes",
+        "_rate",
+        "_sending",
         "_waiting",
         "_waiting_bytes",
         "agenda",
         "back",
         "blocks",
         "bytes_carried",
-        "bytes_per_s",
         "clogs",
         "draw",
         "duplicate",
@@ -70,8 +73,6 @@ class Way:
         self.reorder = 0.0
         "Share of envelopes that arrive later than those sent after them."
         self.extra_s = 0.0
-        self.bytes_per_s = 0.0
-        "0: no limit."
         self.queue_bytes = 8 << 20
         "What may wait for this way; a frame more is given up, and its node told so."
         self.blocks: dict[object, None] = {}
@@ -82,7 +83,11 @@ class Way:
         "Set while nothing is heard over this way."
         self.frames_carried = 0
         self.bytes_carried = 0
-        self._busy_until = 0.0
+        self._rate = 0.0
+        self._queue: deque[tuple[int, bytes]] = deque()
+        "What waits for its turn on a slow way; the first is being sent."
+        self._queue_bytes = 0
+        self._sending: object | None = None
         self._last_at = 0.0
         self._waiting: list[tuple[int, bytes]] = []
         self._waiting_bytes = 0
@@ -93,9 +98,16 @@ class Way:
         return not self.blocks and self.source.alive and not self.source.frozen
 
     @property
-    def backlog_s(self) -> float:
-        """How long a byte sent now waits for its turn."""
-        return max(0.0, self._busy_until - self.agenda.now)
+    def bytes_per_s(self) -> float:
+        """How much it carries; 0: no limit."""
+        return self._rate
+
+    @bytes_per_s.setter
+    def bytes_per_s(self, rate: float) -> None:
+        self._rate = rate
+        if self._queue:
+            # What waits goes on at the new rate.
+            self._send_first()
 
     def transmit(self, kind: int, body: bytes, priority: int) -> None:
         """Put a frame on its way. It may be given up here, and arrives in order or not at all."""
@@ -105,8 +117,7 @@ class Way:
         self.frames_carried += 1
         self.bytes_carried += size
         waits = self.blocks or self.clogs
-        backlog = self._waiting_bytes + self.backlog_s * self.bytes_per_s
-        if backlog + size > self.queue_bytes:
+        if self._waiting_bytes + self._queue_bytes + size > self.queue_bytes:
             self.source.frame_gave_way(self, kind, body, priority)
             return
         if waits:
@@ -118,7 +129,10 @@ class Way:
         """The connection ended: what was under way is lost."""
         self._waiting.clear()
         self._waiting_bytes = 0
-        self._last_at = self._busy_until = 0.0
+        self._queue.clear()
+        self._queue_bytes = 0
+        self._sending = None
+        self._last_at = 0.0
 
     def resume(self) -> None:
         """The way is free again: what waited goes on."""
@@ -137,11 +151,31 @@ class Way:
         self._waiting_bytes += len(body) + HEADER_BYTES
 
     def _launch(self, kind: int, body: bytes, after_s: float) -> None:
+        if not self._rate and not self._queue:
+            self._depart(kind, body, after_s)
+            return
+        self._queue.append((kind, body))
+        self._queue_bytes += len(body) + HEADER_BYTES
+        if len(self._queue) == 1:
+            self._send_first()
+
+    def _send_first(self) -> None:
+        """The first of the queue takes its time, at the rate of now."""
+        size = len(self._queue[0][1]) + HEADER_BYTES
+        self._sending = sending = object()
+        self.agenda.after(tick(size / self._rate) if self._rate else 0.0, self._sent, sending)
+
+    def _sent(self, sending: object) -> None:
+        if sending is not self._sending:
+            return
+        kind, body = self._queue.popleft()
+        self._queue_bytes -= len(body) + HEADER_BYTES
+        self._depart(kind, body, 0.0)
+        if self._queue:
+            self._send_first()
+
+    def _depart(self, kind: int, body: bytes, after_s: float) -> None:
         now = self.agenda.now
-        if self.bytes_per_s:
-            start = max(now, self._busy_until)
-            self._busy_until = start + tick((len(body) + HEADER_BYTES) / self.bytes_per_s)
-            after_s += self._busy_until - now
         at = max(now + after_s + self.draw() + self.extra_s, self._last_at)
         generation = self.link.generation
         if kind == _ENVELOPE:

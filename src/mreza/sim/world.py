@@ -47,6 +47,8 @@ class World:
         self.nodes: dict[str, SimNode] = {}
         self.recorder: Recorder | None = None
         self.taps: list[Tap] = []
+        self.cloned: set[str] = set()
+        "Nodes that had a second process beside them: others cannot tell which of two they heard."
         self.hears_handled: list[Callable[[SimNode, Handled], None]] = []
         self.hears_begun: list[Callable[[SimNode, RunHandler], None]] = []
         self.hears_claims: list[Callable[[str, int, int, str], None]] = []
@@ -112,6 +114,7 @@ class World:
     def clone(self, original: str, name: str) -> SimNode:
         """Start a copy of a node's disk: the same key and boot counter, in another process."""
         source = self.nodes[original]
+        self.cloned.add(original)
         copy = self.nodes[name] = SimNode(self, name, source.disk.copy())
         copy.processes, copy.on_message = dict(source.processes), source.on_message
         copy.handler_s = source.handler_s
