@@ -147,7 +147,11 @@ class ControlPlane(MeshView):
 
     def link_up(self, peer: NodeId, *, peer_epoch: int, rtt_s: float, now: float) -> None:
         """A peer's hello was accepted: it gets who we are and our links at once."""
-        self._links.up(peer, peer_epoch=peer_epoch, rtt_s=rtt_s, now=now)
+        member = self.roster.members.get(peer)
+        known_epoch = 0 if member is None else member.epoch
+        self._links.up(
+            peer, peer_epoch=peer_epoch, known_epoch=known_epoch, rtt_s=rtt_s, now=now
+        )
         self.router.link_up(peer)
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
         self._say_own(now)
@@ -337,7 +341,8 @@ class ControlPlane(MeshView):
 
     def _apply(self, record: Record, body: object, now: float) -> None:
         if isinstance(body, Introduction):
-            self._links.peer_is_in_epoch(record.origin, record.epoch)
+            if self._links.peer_is_in_epoch(record.origin, record.epoch):
+                self._own.say(RecordKind.LINKS, self._links.body, now=now)
             self._spreading.introduced(record.origin, now=now)
         self._meaning.apply(record, body, now=now, wall=self._wall(now))
 

@@ -34,10 +34,17 @@ whole record unreadable to the mesh."""
 class _Link(msgspec.Struct):
     peer_epoch: int
     cost: LinkCost
+    introduced: bool
+    "The peer's introduction of this epoch is here."
 
 
 class OwnLinks:
-    """At most LINKS_MAX links and LOST_MAX losses are listed, the newest."""
+    """At most LINKS_MAX links and LOST_MAX losses are listed, the newest.
+
+    A link is listed once the peer has said who it is in this epoch: what its former life said of
+    links would else make both ends agree, and the peer reached as who it was, and be given work
+    that goes down with that life.
+    """
 
     def __init__(self) -> None:
         self._links: dict[NodeId, _Link] = {}
@@ -49,13 +56,16 @@ class OwnLinks:
 
     # Inputs
 
-    def up(self, peer: NodeId, *, peer_epoch: int, rtt_s: float, now: float) -> None:
+    def up(
+        self, peer: NodeId, *, peer_epoch: int, known_epoch: int, rtt_s: float, now: float
+    ) -> None:
+        """A link began; `known_epoch` is that of the peer's newest introduction here."""
         self._lost.pop(peer, None)
         past = self._links.pop(peer, None) or self._past.pop(peer, None)
         # What happened to links of its former life was that life's end.
         cost = past.cost if past is not None and past.peer_epoch == peer_epoch else LinkCost()
         cost.up(rtt_s=rtt_s, now=now)
-        self._links[peer] = _Link(peer_epoch, cost)
+        self._links[peer] = _Link(peer_epoch, cost, known_epoch >= peer_epoch)
 
     def down(self, peer: NodeId, *, cause: str, now: float) -> bool:
         """A link ended, or more became known of why it did. False: nothing new."""
@@ -90,11 +100,14 @@ class OwnLinks:
                 changed = link.cost.advance(now=now) or changed
         return changed
 
-    def peer_is_in_epoch(self, peer: NodeId, epoch: int) -> None:
-        """The peer raised its epoch while the link stayed."""
+    def peer_is_in_epoch(self, peer: NodeId, epoch: int) -> bool:
+        """The peer introduced itself, or raised its epoch. True: its link is listed from now on."""
         link = self._links.get(peer)
-        if link is not None:
-            link.peer_epoch = max(link.peer_epoch, epoch)
+        if link is None or epoch < link.peer_epoch:
+            return False
+        link.peer_epoch = epoch
+        news, link.introduced = not link.introduced, True
+        return news
 
     # Outputs
 
@@ -114,7 +127,11 @@ class OwnLinks:
         for peer, (at, _) in list(self._lost.items()):
             if now >= at + LOST_FOR_S:
                 del self._lost[peer]
-        links = [LinkEntry(peer, link.cost.published) for peer, link in self._links.items()]
+        links = [
+            LinkEntry(peer, link.cost.published)
+            for peer, link in self._links.items()
+            if link.introduced
+        ]
         lost = [entry for _, entry in self._lost.values()]
         self.said = LinksBody(tuple(links[-LINKS_MAX:]), tuple(lost[-LOST_MAX:]))
         return LINKS.encode(self.said)

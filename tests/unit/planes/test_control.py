@@ -81,7 +81,8 @@ def test_three_in_a_line_know_and_reach_each_other(world: ControlWorld) -> None:
 def test_the_first_route_change_is_computed_at_once(world: ControlWorld) -> None:
     a, b = world.grow("ab")
     world.link("a", "b")
-    world.run(0.0051)
+    # One way for who they are, one for their links.
+    world.run(0.0101)
     assert b.id in a.plane.routes
     assert len(a.heard(RoutesChanged)) == 1
 

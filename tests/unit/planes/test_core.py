@@ -286,6 +286,30 @@ def test_calls_that_a_lost_worker_had_are_an_event(
     assert (announced.event.label, announced.event.moved, announced.event.failed) == ("b", 17, 2)
 
 
+def test_a_node_that_restarts_is_given_work_once_it_has_said_who_it_is(world: World) -> None:
+    a, b, c, d = world.line("a", "b", "c", "d")
+    world.link("d", "a")
+    for node in (b, c, d):
+        node.process("p", lambda value: value)
+    world.run_until(world.agree, within_s=5)
+    world.crash("b")
+    world.run_until(lambda: b.id not in a.core.control.offering("p"), within_s=20)
+    before = sum(isinstance(event, WorkMoved) for event in a.events)
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(a.call("p", 1))
+        world.wake(a)
+        world.after(0.002, call)
+
+    call()
+    world.restart("b")
+    world.run(seconds=1)
+    assert sum(isinstance(event, WorkMoved) for event in a.events) == before
+    assert any(entry.node == b.id for entry in map(a.outcomes.get, calls) if entry is not None)
+    assert all(entry.error is None for entry in map(a.outcomes.get, calls) if entry is not None)
+
+
 def test_a_request_refused_by_the_data_plane_is_told_to_the_service_plane(
     alone: NodeCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
