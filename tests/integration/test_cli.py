@@ -362,6 +362,22 @@ def test_the_demo_takes_what_is_no_python(tmp_path: Path, state_dir: Path) -> No
     assert [text.partition(": ")[2] for text in told["skipped"]] == ["not a regular file"]
 
 
+def test_an_overloaded_mesh_sheds_low_work_and_keeps_what_matters(state_dir: Path) -> None:
+    status, told = demo("--load", "--seconds", "3", state=state_dir)
+    assert status == 0
+    assert told["kept"]
+    low = told["priorities"]["LOW"]
+    assert low["shed"] > 0
+    assert low["retry_after_s"] > 0
+    for name in ("CRITICAL", "HIGH"):
+        priority = told["priorities"][name]
+        assert priority["served"] >= 0.99 * priority["offered"] > 0
+    for priority in told["priorities"].values():
+        ended = priority["served"] + priority["shed"] + priority["failed"]
+        assert ended == priority["offered"]
+    assert not state_dir.exists()
+
+
 @pytest.mark.parametrize("moment", ["set up", "killed with kill -9"])
 def test_an_interrupted_demo_leaves_nothing(moment: str, state_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tmp"

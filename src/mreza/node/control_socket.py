@@ -31,7 +31,7 @@ from mreza.node.views import CallResult, LinkInfo, MemberInfo, RouteInfo, TraceH
 from mreza.qos import MessageType, Priority
 
 CONNECTIONS_MAX = 64
-"A person needs one, `mreza demo` sixteen. One more is told so and closed."
+"A person needs one, `mreza demo` three dozen. One more is told so and closed."
 CLOSE_TIMEOUT_S = 0.5
 "How long the last answer may take to reach its asker."
 

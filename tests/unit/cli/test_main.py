@@ -65,6 +65,8 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["send", "x", "--priority", "huge"], "'huge'"),
         (["invite", "--ttl", "soon"], "--ttl 'soon' is not a time; write 90s, 30m, 1h or 7d"),
         (["demo", "/no/such/file"], "no file /no/such/file"),
+        (["demo", "--load", "--calm"], "--load measures no files"),
+        (["demo", "--seconds", "3"], "--seconds is for --load"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line_with_status_2(

@@ -43,9 +43,10 @@ round robin stays even."""
 class DemoNode:
     """One `mreza up` in a process of its own; killed, it can be started again under its name."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, state: Path | None = None) -> None:
+        """`state`: a state directory that several share; else it has one of its own in `folder`."""
         self.name = name
-        self.state = folder / name
+        self.state = state or folder / name
         self.log = folder / f"{name}.log"
         self.id = ""
         self.address = ""
@@ -65,17 +66,22 @@ class DemoNode:
         """True when the process is no more."""
         return self._process is not None and self._process.returncode is not None
 
-    async def start(self, *, app: str, peers: tuple[str, ...], env: Mapping[str, str]) -> None:
+    async def start(
+        self, *, app: str, peers: tuple[str, ...] | None, env: Mapping[str, str]
+    ) -> None:
         """Start the process and wait until it listens.
+
+        It dials `peers` and nobody else; None: all that share its state directory.
 
         Raises:
             CommandFailed: it did not, in time; the text ends with its last words.
         """
         self._command = [sys.executable, "-m", "mreza", "up", "--state", str(self.state)]
-        self._command += ["--name", self.name, "--only-peers", "--no-lan", "--no-mdns"]
-        self._command += ["--app", app]
+        self._command += ["--name", self.name, "--no-lan", "--no-mdns", "--app", app]
         self._command += ["--log-format", "json"]
-        for peer in peers:
+        if peers is not None:
+            self._command.append("--only-peers")
+        for peer in peers or ():
             self._command += ["--peer", peer]
         self._env = child_environment(ONE_MACHINE | dict(env))
         await self._run("127.0.0.1:0")

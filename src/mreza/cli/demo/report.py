@@ -65,7 +65,7 @@ WAY_COLUMNS = ("rerouted", "at", "before", "after")
 def way_rows(story: Story) -> list[list[str]]:
     """One row for each change of a way from the sender."""
     return [
-        [way.node, f"{way.at_s:.1f} s", f"via {way.before}", f"via {way.after}"]
+        [way.node, f"{way.at_s:.1f} s", way.way(way.before), way.way(way.after)]
         for way in story.reroutings
     ]
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mreza.cli.client import Client, NodeTrouble
 from mreza.cli.demo.baseline import Baseline
 from mreza.cli.demo.files import given_files, installed_files
 from mreza.cli.demo.nodes import Detour
+from mreza.cli.demo.signals import run_to_the_end
 from mreza.cli.demo.story import Story
 from mreza.cli.demo.tally import NodeTally, Tally
 from mreza.cli.demo.view import LiveProgress, PlainProgress, View
@@ -33,7 +33,6 @@ CALL_TIMEOUT_S = 60.0
 FILE_BYTES_MAX = 60 * 1024 * 1024
 "A payload has 64 MiB; what is larger is not a source file."
 WATCH_INTERVAL_S = 0.25
-TERMINATED = 128 + 15
 
 
 @dataclass(frozen=True)
@@ -52,22 +51,7 @@ def run_demo(options: DemoOptions) -> int:
     """Run the demo; 0 when every result agrees."""
     view = View(Console(stderr=options.as_json))
     files = given_files(options.files) if options.files else installed_files()
-    try:
-        return asyncio.run(_with_signals(Demo(files, options=options, view=view)))
-    except asyncio.CancelledError:
-        return TERMINATED
-
-
-async def _with_signals(demo: Demo) -> int:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does: in order."""
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and task is not None:
-            with contextlib.suppress(NotImplementedError):
-                loop.add_signal_handler(number, task.cancel)
-    return await demo.run()
+    return run_to_the_end(Demo(files, options=options, view=view).run)
 
 
 class Demo:

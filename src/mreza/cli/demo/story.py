@@ -60,6 +60,10 @@ class Rerouting:
     before: str
     after: str
 
+    def way(self, neighbor: str) -> str:
+        """How the node is reached over this neighbor."""
+        return "direct" if neighbor == self.node else f"via {neighbor}"
+
 
 @dataclass
 class Story:
@@ -124,8 +128,8 @@ class Story:
         loss = Loss(node.name, part, node.pid, self._now)
         self.losses.append(loss)
         self.down.append(node.name)
-        await node.kill()
         self._say(f"{node.name} killed with kill -9, a {part} (pid {loss.pid})")
+        await node.kill()
         noticed = await self._until(lambda: loss.noticed_s is not None, NOTICED_WITHIN_S)
         if not noticed:
             self._say(f"nobody has noticed it in {NOTICED_WITHIN_S:g} s")
@@ -181,14 +185,20 @@ class Story:
                 self.routed(await self.mesh.ways())
 
     def routed(self, ways: Mapping[str, str]) -> None:
-        """The sender's routes: node to neighbor, by id. A node without a way keeps the last one."""
+        """The sender's routes: node to neighbor, by id.
+
+        A node without a way keeps the last one, and so does one that is down: others may list links
+        to it for a moment longer.
+        """
         for node, neighbor in ways.items():
+            if self._names[node] in self.down:
+                continue
             before = self._ways.get(node, neighbor)
             self._ways[node] = neighbor
             if before != neighbor:
                 change = Rerouting(self._now, *(self._names[n] for n in (node, before, neighbor)))
                 self.reroutings.append(change)
-                self._say(f"{change.node} now via {change.after}")
+                self._say(f"{change.node} now {change.way(change.after)}")
 
     # What it amounts to.
 

@@ -1,8 +1,10 @@
-"""What the demo's nodes register: `mreza up --app mreza.cli.demo.worker:offer_work`."""
+"""What the demos' nodes register: `mreza up --app mreza.cli.demo.worker:offer_work`."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import signal
 import threading
 import time
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from mreza.node.mesh import MeshNetwork
 
 PROCESS = "demo.measure"
+SERVICE = "demo.serve"
+MEAN_S = "DEMO_MEAN_S"
+"Environment variable: seconds that one request takes on average."
 FALSIFY = "DEMO_FALSIFY_SHA256"
 "Environment variable: lie once about the file with this SHA-256. The demo must notice."
 
@@ -43,6 +48,18 @@ def offer_work(mesh: MeshNetwork) -> None:
         return Report(
             measurement=measurement, pid=os.getpid(), seconds=time.thread_time() - started
         )
+
+
+def offer_service(mesh: MeshNetwork) -> None:
+    """Register a process that takes its time, as a device or a database does, one at a time."""
+    end_with_parent()
+    mean_s = float(os.environ[MEAN_S])
+    chance = random.Random(os.getpid())  # noqa: S311 - how long a request takes
+
+    @mesh.process(SERVICE, concurrency=1, idempotent=True)
+    async def serve(number: int) -> int:
+        await asyncio.sleep(chance.expovariate(1.0 / mean_s))
+        return number
 
 
 def only_send(mesh: MeshNetwork) -> None:  # noqa: ARG001 - what an app receives

@@ -104,6 +104,13 @@ async def test_ways_that_change_are_told_once(story: Story, told: list[str]) -> 
     story.routed({FAR: DETOUR, RELAY: RELAY})
     assert told == ["node-3 now via node-5"]
     (change,) = story.reroutings
+    story.down.append("node-2")
+    story.routed({FAR: DETOUR, RELAY: DETOUR})
+    assert len(told) == 1, "who is down is not reached any way"
+    story.down.clear()
+    story.routed({FAR: DETOUR, RELAY: DETOUR})
+    story.routed({FAR: DETOUR, RELAY: RELAY})
+    assert told[1:] == ["node-2 now via node-5", "node-2 now direct"]
     assert (change.node, change.before, change.after) == ("node-3", "node-2", "node-5")
 
 
