@@ -158,7 +158,7 @@ async def open_client(state: Path, node: str | None) -> Client:
         await client.__aexit__()
     if clients:
         running = ", ".join(client.label for client in clients)
-        raise UsageProblem(f"several nodes run in {state}: {running}; say which with --node NAME")
+        raise UsageProblem(f"several nodes run in {state}: {running}; say which with --via NAME")
     what = "no node runs" if node is None else f"node {node!r} does not run"
     name_it = "" if node is None else f" --name {node}"
     raise CommandFailed(f"{what} in {state}; start it with: mreza up{name_it} --state {state}")

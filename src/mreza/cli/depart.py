@@ -25,7 +25,8 @@ def add_to(app: typer.Typer) -> None:
             "mreza drain --stay               no new work, but stay a member and a relay",
             more="It offers nothing from now on: calls that it has not begun go to other nodes, "
             "and what it has begun ends. Callers notice nothing. Exits 1 if work still runs after "
-            "--timeout; then the node stays, without new work, and may be drained again.",
+            "--timeout; then the node stays, without new work, and may be drained again. The same "
+            "after Ctrl-C.",
         )
     )(drain)
     app.command(

@@ -97,10 +97,10 @@ def test_the_newest_are_listed_when_there_are_too_many() -> None:
 
 def test_a_link_lost_twice_in_a_minute_is_penalized_for_a_while_and_stays() -> None:
     links = OwnLinks()
-    links.up(P, peer_epoch=7, rtt_s=0.001, now=0.0)
+    links.up(P, peer_epoch=7, known_epoch=7, rtt_s=0.001, now=0.0)
     for at in (10.0, 30.0):
         links.down(P, cause="silent", now=at)
-        links.up(P, peer_epoch=7, rtt_s=0.001, now=at + 1)
+        links.up(P, peer_epoch=7, known_epoch=7, rtt_s=0.001, now=at + 1)
     (entry,) = said(links).links
     assert entry.cost > 150
     now = 31.0
@@ -116,18 +116,18 @@ def test_a_link_lost_twice_in_a_minute_is_penalized_for_a_while_and_stays() -> N
 def test_what_its_former_life_did_is_not_held_against_a_peer() -> None:
     links = OwnLinks()
     for epoch in range(7, 10):
-        links.up(P, peer_epoch=epoch, rtt_s=0.001, now=epoch)
+        links.up(P, peer_epoch=epoch, known_epoch=epoch, rtt_s=0.001, now=epoch)
         links.down(P, cause="reset", now=epoch)
-    links.up(P, peer_epoch=10, rtt_s=0.001, now=10.0)
+    links.up(P, peer_epoch=10, known_epoch=10, rtt_s=0.001, now=10.0)
     assert links.costs() == {P: 96}
 
 
 def test_a_peer_that_closes_is_no_link_that_flaps() -> None:
     links = OwnLinks()
     for at in range(5):
-        links.up(P, peer_epoch=7, rtt_s=0.001, now=at)
+        links.up(P, peer_epoch=7, known_epoch=7, rtt_s=0.001, now=at)
         links.down(P, cause="closed", now=at)
-    links.up(P, peer_epoch=7, rtt_s=0.001, now=5.0)
+    links.up(P, peer_epoch=7, known_epoch=7, rtt_s=0.001, now=5.0)
     assert links.costs() == {P: 96}
 
 
@@ -135,6 +135,6 @@ def test_the_past_of_few_peers_is_remembered() -> None:
     links = OwnLinks()
     for number in range(PEERS_MAX + 10):
         peer = NodeId(number.to_bytes(16))
-        links.up(peer, peer_epoch=1, rtt_s=0, now=0.0)
+        links.up(peer, peer_epoch=1, known_epoch=1, rtt_s=0, now=0.0)
         links.down(peer, cause="silent", now=0.0)
     assert len(links._past) == PEERS_MAX
