@@ -149,9 +149,7 @@ class ControlPlane(MeshView):
         """A peer's hello was accepted: it gets who we are and our links at once."""
         member = self.roster.members.get(peer)
         known_epoch = 0 if member is None else member.epoch
-        self._links.up(
-            peer, peer_epoch=peer_epoch, known_epoch=known_epoch, rtt_s=rtt_s, now=now
-        )
+        self._links.up(peer, peer_epoch=peer_epoch, known_epoch=known_epoch, rtt_s=rtt_s, now=now)
         self.router.link_up(peer)
         self._own.say(RecordKind.LINKS, self._links.body, now=now)
         self._say_own(now)

@@ -74,7 +74,7 @@ def test_a_peer_that_raised_its_epoch_is_lost_in_the_new_one() -> None:
 
 def test_a_link_is_listed_once_its_peer_has_said_who_it_is() -> None:
     links = OwnLinks()
-    links.up(P, peer_epoch=7, known_epoch=6, rtt_s=0)
+    links.up(P, peer_epoch=7, known_epoch=6, rtt_s=0, now=0.0)
     assert said(links) == LinksBody(())
     assert list(links.peers) == [P], "it is there all the same"
     assert not links.peer_is_in_epoch(P, 6)
