@@ -70,10 +70,20 @@ def measure(names: Iterable[str], given: argparse.Namespace) -> list[Measured]:
         with tempfile.TemporaryDirectory() as folder:
             function = special.get(name, MEASUREMENTS[name])
             try:
-                found += function(Path(folder), given.runs, _KEYS.get(name, name))
+                made = function(Path(folder), given.runs, _KEYS.get(name, name))
             except AssertionError as error:
                 print(f"{name} failed: {error}", file=sys.stderr)
+                continue
+        found += made
+        if given.file is not None:
+            keep(made, given.file)
     return found
+
+
+def keep(measured: list[Measured], file: Path) -> None:
+    """Add these to what a file holds."""
+    before = msgspec.json.decode(file.read_bytes(), type=list[Measured]) if file.exists() else []
+    file.write_bytes(msgspec.json.encode(join([*before, *measured])))
 
 
 def table(measured: list[Measured]) -> Table:
@@ -104,11 +114,8 @@ def main() -> None:
     if refusal := why_not():
         raise SystemExit(f"faults: {refusal}")
     measured = measure(given.only or MEASUREMENTS, given)
-    if given.file is not None:
-        if given.file.exists():
-            before = msgspec.json.decode(given.file.read_bytes(), type=list[Measured])
-            measured = join([*before, *measured])
-        given.file.write_bytes(msgspec.json.encode(measured))
+    if given.file is not None and given.file.exists():
+        measured = msgspec.json.decode(given.file.read_bytes(), type=list[Measured])
     Console(width=WIDTH).print(table(measured))
 
 

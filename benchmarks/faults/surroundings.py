@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.support.netns import Net
 from tests.support.netns.members import Member
 
-TIMELINE_MAX = 16
+TIMELINE_MAX = 12
+"Events shown of the beginning, and of the end."
 
 
 @contextlib.contextmanager
@@ -53,6 +54,8 @@ def report(key: str, run: int, figure: float, members: Iterable[Member], since: 
     lines = [
         f"{1000 * at:9.1f} ms {name:6} {event} "
         + " ".join(str(fields[key]) for key in ("label", "new", "cause", "code") if key in fields)
-        for at, name, event, fields in sorted(heard, key=lambda one: one[0])[:TIMELINE_MAX]
+        for at, name, event, fields in sorted(heard, key=lambda one: one[0])
     ]
+    if len(lines) > 2 * TIMELINE_MAX:
+        lines[TIMELINE_MAX:-TIMELINE_MAX] = ["…"]
     print(f"{key} run {run + 1}: {figure:.1f}", *lines, sep="\n    ", file=sys.stderr, flush=True)

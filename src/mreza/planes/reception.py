@@ -9,7 +9,7 @@ import msgspec
 from mreza.config.messaging import MessagingConfig
 from mreza.errors import DecodeError
 from mreza.ids import NodeId
-from mreza.machine import Alarm
+from mreza.machine import Alarm, earliest
 from mreza.messaging.credit import CreditBudget
 from mreza.messaging.delivery import Source
 from mreza.messaging.fragments import BODY_MAX, is_plausible
@@ -18,6 +18,7 @@ from mreza.messaging.reassembly import ReassemblyBudget
 from mreza.messaging.receive_stream import Arrival
 from mreza.messaging.requests import corrected
 from mreza.messaging.timers import Timers
+from mreza.planes.early import PATIENCE_S as EARLY_PATIENCE_S, EarlyEnvelopes
 from mreza.planes.effects import InboundControl, InboundData, InboundRequests, InboundResponses
 from mreza.planes.outgoing import STUCK_RETRY_MAX_S, Outgoing
 from mreza.planes.traffic import Traffic
@@ -83,7 +84,9 @@ class Reception:
         self._traffic = traffic
         self._effects = effects
         self._sources = transmission.sources
-        self._timers: Timers[NodeId] = Timers(alarm)
+        self._alarm = alarm or Alarm()
+        self._early = EarlyEnvelopes()
+        self._timers: Timers[NodeId] = Timers(self._alarm)
         self._reassembly = ReassemblyBudget(
             total=config.reassembly_bytes,
             per_source=max(config.reassembly_bytes // 4, PAYLOAD_MAX + BODY_MAX),
@@ -102,7 +105,10 @@ class Reception:
             return
         key = self._directory.public_key_of(source)
         if key is None:
-            self._traffic.drop("unknown_source")
+            if self._early.add(envelope, from_peer, now=now):
+                self._alarm.set(now + EARLY_PATIENCE_S)
+            else:
+                self._traffic.drop("unknown_source")
             return
         if envelope.kind == EnvelopeKind.NO_SUCH_KEY:
             self._key_rejected(envelope, key, now)
@@ -214,16 +220,26 @@ class Reception:
             source.close()
 
     def advance(self, *, now: float) -> None:
-        """Acknowledgements that waited for company long enough."""
+        """What strangers sent who are known now; acknowledgements that waited long enough."""
+        if self._early:
+            self._let_in(now)
         for node in self._timers.due(self._ack_at, now=now):
             self.owing[node] = self._sources[node]
 
     # Outputs
 
     def next_deadline(self) -> float | None:
-        return self._timers.next_deadline()
+        return earliest(self._timers.next_deadline(), self._early.next_deadline())
 
     # Rules
+
+    def _let_in(self, now: float) -> None:
+        """Open what came before its source was known, and give up what waited too long."""
+        known = self._early.take(lambda node: self._directory.public_key_of(node) is not None)
+        for envelope, from_peer in known:
+            self.open(envelope, from_peer=from_peer, now=now)
+        if given_up := self._early.expire(now=now):
+            self._traffic.drop("unknown_source", given_up)
 
     def _read(self, envelope: Envelope, plaintext: bytes, now: float) -> None:
         node = envelope.source

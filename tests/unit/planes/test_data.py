@@ -589,6 +589,8 @@ def test_envelopes_of_strangers_and_of_ourselves_are_dropped_with_a_reason() -> 
             sealed=b"x" * 64,
         )
         a.data.receive(b.id, envelope.encode(), now=mesh.now)
+    assert a.data.stats.dropped == {"own_envelope": 1}
+    mesh.run(seconds=2)
     assert a.data.stats.dropped == {"unknown_source": 1, "own_envelope": 1}
 
 

@@ -239,3 +239,20 @@ def test_a_large_body_of_many_small_things_is_not_read(
         dropped = hear(b, a, head, bytes(piece))
     assert dropped == {"bad_batch": 1}
     assert not [e for e in b.data.drain() if not isinstance(e, Dropped)]
+
+
+def test_a_message_that_overtook_its_senders_introduction_is_not_sent_twice(
+    pair: tuple[PlaneNode, PlaneNode],
+) -> None:
+    a, b = pair
+    mesh = a.mesh
+    mesh.unknown.add(a.id)
+    a.data.send(b.id, b"hello")
+    mesh.run(seconds=0.2)
+    assert b.payloads == []
+    mesh.unknown.discard(a.id)
+    b.data.advance(now=mesh.now)
+    mesh.run(seconds=0.1)
+    assert b.payloads == [b"hello"]
+    assert a.data.stats.retransmitted == 0
+    assert b.data.stats.dropped == {}
