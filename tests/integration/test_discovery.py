@@ -19,7 +19,7 @@ from mreza.ids import NodeId
 from mreza.io import multicast
 from mreza.io.clock import SystemClock
 from mreza.io.multicast import MulticastSocket
-from mreza.node import discovery as module
+from mreza.node import beacon_source as module
 from mreza.node.discovery import Discovery
 from mreza.security.credentials import Credentials
 from mreza.wire.link import Hello

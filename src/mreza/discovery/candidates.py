@@ -43,7 +43,7 @@ HINTED_DIALS_MAX = 16
 HINTED_DIALS_PER_S = 50.0
 "And in a second: nobody shall make a whole mesh call at a door of his choice all the time."
 HASTENED_EVERY_S = 5.0
-"A node that tells new addresses again and again is dialed at once only so often."
+"A node that tells new addresses, or that it runs, again and again is dialed at once so often."
 PAUSE_MIN_S = 0.05
 "Never faster than this, whatever the dice say."
 RESET = "reset"
@@ -135,7 +135,7 @@ class Candidates:
     def add(
         self, source: Source, address: Address, node: NodeId | None = None, *, now: float
     ) -> bool:
-        """Hear of an address; True if it is new and will be dialed."""
+        """Hear of an address; True if it will be dialed at once for that."""
         static = source is Source.STATIC
         if node == self._me or address.port == 0 or address.is_unspecified:
             return False
@@ -150,11 +150,7 @@ class Candidates:
             target = self._targets[key] = Target(node, static=static, now=now)
             target.hinted = source in _HINTS
         elif address in target.places:
-            if source in _ALIVE:
-                # It is alive now: what has failed before says little.
-                target.failures = min(target.failures, 1)
-                target.due_at = min(target.due_at, now + self._config.redial_first_s)
-            return False
+            return source in _ALIVE and self._is_alive(target, now)
         if len(target.places) >= ADDRESSES_PER_NODE_MAX and not self._forget_one(target):
             return False
         target.places[address] = Place()
@@ -189,6 +185,8 @@ class Candidates:
             target.remote_host = remote_host
             target.gone_until = now + GONE_WITHIN_S if cause == RESET else 0.0
             target.by_reset = cause == RESET
+            if target.brief <= 1:
+                target.hasten_at = min(target.hasten_at, now)
             if cause in _INNOCENT and target.brief <= 1:
                 target.due_at = now + LOST_FIRST_S
             elif target.by_reset:
@@ -258,6 +256,16 @@ class Candidates:
         )
 
     # Rules.
+
+    def _is_alive(self, target: Target, now: float) -> bool:
+        """It runs at this moment: what has failed before says little. True: it is due now."""
+        target.failures = min(target.failures, 1)
+        if now >= target.hasten_at and now < target.due_at and self._is_wanted(target):
+            target.hasten_at = now + HASTENED_EVERY_S
+            target.due_at = now
+            return True
+        target.due_at = min(target.due_at, now + self._config.redial_first_s)
+        return False
 
     def _dial(self, target: Target, dials: list[Dial]) -> None:
         expected = None if target.nameless else target.node

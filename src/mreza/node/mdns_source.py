@@ -21,6 +21,9 @@ from mreza.wire.link import Hello
 if TYPE_CHECKING:
     from mreza.io.mdns import ServiceDirectory, ServiceFound
 
+BEGIN_AFTER_S = 1.0
+"""Beacons and the state directory are quicker where they work, and loading the library takes the
+time of a handshake."""
 INTERFACES_EVERY_S = 15.0
 "How often the addresses of this machine are compared: other ones need other sockets."
 TRY_AGAIN_S = 60.0
@@ -73,6 +76,7 @@ class MdnsSource:
             self._task = None
 
     async def _run(self) -> None:
+        await asyncio.sleep(BEGIN_AFTER_S)
         while True:
             hosts = own_hosts()
             try:

@@ -325,7 +325,7 @@ def test_our_own_address_is_left_alone_for_long() -> None:
     assert c.next_deadline() == OURSELF_PAUSE_S
 
 
-def test_a_beacon_of_a_known_node_brings_its_next_dial_forward() -> None:
+def test_a_beacon_of_a_known_node_has_it_dialed_at_once_but_not_every_time() -> None:
     c = candidates()
     c.add(Source.ADDRESS_BOOK, ONE, A, now=0.0)
     now = 0.0
@@ -337,12 +337,52 @@ def test_a_beacon_of_a_known_node_brings_its_next_dial_forward() -> None:
         now = deadline
     (dial,) = c.due(now=now)
     c.result(dial, Outcome.FAILED, now=now)
-    assert not c.add(Source.BEACON, ONE, A, now=now)
+    assert not c.add(Source.RECORD, ONE, A, now=now)
     deadline = c.next_deadline()
     assert deadline is not None
-    assert deadline <= now + 0.5
-    assert not c.add(Source.RECORD, ONE, A, now=now)
-    assert c.next_deadline() == deadline
+    assert deadline > now
+    assert c.add(Source.BEACON, ONE, A, now=now)
+    assert c.next_deadline() == now
+    (dial,) = c.due(now=now)
+    c.result(dial, Outcome.FAILED, now=now)
+    assert not c.add(Source.BEACON, ONE, A, now=now + 1.0)
+    deadline = c.next_deadline()
+    assert deadline is not None
+    assert now < deadline <= now + 1.5
+
+
+def test_a_beacon_of_a_linked_node_changes_nothing() -> None:
+    c = candidates()
+    c.add(Source.BEACON, ONE, A, now=0.0)
+    c.linked(A, ONE, now=0.0)
+    assert not c.add(Source.BEACON, ONE, A, now=10.0)
+    assert c.due(now=10.0) == []
+    assert c.next_deadline() is None
+
+
+def test_a_node_that_comes_back_soon_after_its_link_was_lost_is_dialed_at_its_first_beacon() -> (
+    None
+):
+    c = candidates()
+    c.add(Source.BEACON, ONE, A, now=0.0)
+    c.linked(A, ONE, now=0.0)
+    c.lost(A, cause="closed", remote_host="", now=3.0)
+    for dial in c.due(now=3.5):
+        c.result(dial, Outcome.NOBODY, now=3.5)
+    assert c.add(Source.BEACON, ONE, A, now=3.51)
+    assert [dial.address for dial in c.due(now=3.51)] == [ONE]
+
+
+def test_one_that_ends_each_link_at_once_is_not_dialed_at_each_beacon() -> None:
+    c = candidates()
+    c.add(Source.BEACON, ONE, A, now=0.0)
+    at_once = 0
+    for number in range(10):
+        now = float(number)
+        c.linked(A, ONE, now=now)
+        c.lost(A, cause="closed", remote_host="", now=now + 0.1)
+        at_once += c.add(Source.BEACON, ONE, A, now=now + 0.2)
+    assert at_once <= 3
 
 
 def test_addresses_of_one_node_are_bounded_and_good_ones_stay() -> None:

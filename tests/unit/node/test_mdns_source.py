@@ -19,6 +19,11 @@ A, B = NodeId(b"a" * 16), NodeId(b"b" * 16)
 Heard = list[tuple[NodeId, tuple[Address, ...]]]
 
 
+@pytest.fixture(autouse=True)
+def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEGIN_AFTER_S", 0.0)
+
+
 def hello(*addresses: str) -> Hello:
     return Hello(PROTOCOL_VERSION, (), 1 << 32, 1.0, "a", addresses, MESH)
 
