@@ -101,8 +101,8 @@ def test_closing_leaves_nothing_and_puts_the_neighbour_table_back(tmp_path: Path
     assert others or GC_THRESH3.read_text() == before
 
 
-@pytest.mark.parametrize("keeper_too", [False, True])
-def test_what_a_killed_test_leaves_is_taken_away(tmp_path: Path, keeper_too: bool) -> None:
+@pytest.mark.parametrize("ended", ["killed", "told to end with its children", "keeper and all"])
+def test_what_a_killed_test_leaves_is_taken_away(tmp_path: Path, ended: str) -> None:
     if refusal := why_not():
         pytest.skip(refusal)
     process = subprocess.Popen(
@@ -110,18 +110,21 @@ def test_what_a_killed_test_leaves_is_taken_away(tmp_path: Path, keeper_too: boo
         cwd=ROOT,
         env=child_environment(tmp_path),
         stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     with process:
         assert process.stdout is not None
         run, keeper = process.stdout.readline().decode().split()
         assert len(namespaces(f"{run}.")) == 3
-        if keeper_too:
+        if ended == "killed":
+            process.kill()
+        elif ended == "keeper and all":
             os.kill(int(keeper), signal.SIGSTOP)
             process.kill()
             os.kill(int(keeper), signal.SIGKILL)
         else:
-            process.kill()
-    if keeper_too:
+            os.killpg(process.pid, signal.SIGTERM)
+    if ended == "keeper and all":
         assert set(namespaces(f"{run}.")) <= set(remove_leftovers())
     eventually(lambda: not namespaces(f"{run}."), "the namespaces are gone")
 

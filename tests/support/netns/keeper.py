@@ -184,8 +184,9 @@ def _write(device: int, frame: bytes) -> None:
 
 def main(run: str, home: int) -> None:
     """`home`: a descriptor of the network namespace that the test itself is in."""
-    # Whoever stops the tests with Ctrl-C stops them alone: we end when they have.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whoever stops the tests, perhaps with all their children, does not stop us: we end after them.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     try:
         Keeper().serve(sys.stdin.buffer, sys.stdout.buffer)
     finally:
