@@ -9,7 +9,7 @@ when it is reachable or its suspicion ends, not before.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import msgspec
@@ -54,9 +54,12 @@ class Roster:
         self._unannounced: dict[NodeId, None] = {}
         self._unreachable_since: dict[NodeId, float] = {}
         self._farewells: dict[NodeId, tuple[int, str]] = {}
-        self._reachable: Container[NodeId] = ()
-        self._gone: Container[NodeId] = ()
-        self._parted: Container[NodeId] = ()
+        self._reachable: frozenset[NodeId] = frozenset()
+        self._gone: frozenset[NodeId] = frozenset()
+        self._parted: frozenset[NodeId] = frozenset()
+        self._due: float | None = None
+        "When the first suspicion ends; to be found out again if `_due_stale`."
+        self._due_stale = False
         self._transitions: list[Transition] = []
         self._version = 0
 
@@ -95,15 +98,22 @@ class Roster:
     def reachability(
         self,
         *,
-        reachable: Container[NodeId],
-        gone: Container[NodeId],
-        parted: Container[NodeId] = (),
+        reachable: Iterable[NodeId],
+        gone: Iterable[NodeId],
+        parted: Iterable[NodeId] = (),
         now: float,
     ) -> None:
         """Routes were computed, neighbors told of processes that are gone, or the mesh parted."""
-        self._reachable, self._gone, self._parted = reachable, gone, parted
-        for node in list(self._members):
-            self._judge(node, now)
+        before = (self._reachable, self._gone, self._parted)
+        after = (frozenset(reachable), frozenset(gone), frozenset(parted))
+        self._reachable, self._gone, self._parted = after
+        # Only of these anything can be news: a mesh of thousands changes by one member at a time.
+        changed = sorted(
+            frozenset().union(*(old ^ new for old, new in zip(before, after, strict=True)))
+        )
+        for node in changed:
+            if node in self._members:
+                self._judge(node, now)
 
     def expired(self, node: NodeId) -> None:
         """Its introduction is no longer valid: who left is forgotten, who failed stays in view."""
@@ -114,7 +124,10 @@ class Roster:
 
     def advance(self, *, now: float) -> None:
         """End the suspicions that are due."""
-        for node in list(self._unreachable_since):
+        due = self.next_deadline()
+        if due is None or now < due:
+            return
+        for node in [node for node in self._unreachable_since if now >= self._fails_at(node)]:
             self._judge(node, now)
 
     # Outputs
@@ -134,7 +147,10 @@ class Roster:
         return tuple(self._unreachable_since)
 
     def next_deadline(self) -> float | None:
-        return earliest(*(self._fails_at(node) for node in self._unreachable_since))
+        if self._due_stale:
+            self._due = earliest(*(self._fails_at(node) for node in self._unreachable_since))
+            self._due_stale = False
+        return self._due
 
     def drain(self) -> list[Transition]:
         transitions, self._transitions = self._transitions, []
@@ -144,6 +160,7 @@ class Roster:
 
     def _judge(self, node: NodeId, now: float) -> None:
         """Give a member the state that the facts say."""
+        self._due_stale = True
         member = self._members[node]
         left = self._farewells.get(node)
         if left is not None and left[0] >= member.epoch:
@@ -198,4 +215,5 @@ class Roster:
         self._farewells.pop(node, None)
         self._unannounced.pop(node, None)
         self._unreachable_since.pop(node, None)
+        self._due_stale = True
         self._version += 1
