@@ -1,7 +1,7 @@
 # Everything a developer does. Needs Python 3.11 or newer and make; the rest is installed into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check coverage bench bench-peers faults stress sim docs reference lock clean format
+.PHONY: help venv demo test check coverage bench bench-peers bench-scale faults stress sim docs reference lock clean format
 
 # The first interpreter that is new enough; or say which: make PYTHON=/path/to/python3.12 test
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -70,6 +70,9 @@ bench: .venv/.runtime ## Measure, with ratios to raw TLS of the same run
 # Linux with root and `ip`; takes half an hour. FAULTS_FLAGS='--only silent killed-8' measures a part.
 faults: .venv/.test ## Measure how fast real nodes in network namespaces notice what breaks, and heal
 	$(PY) -m benchmarks.faults $(FAULTS_FLAGS)
+
+bench-scale: .venv/.test ## What one node pays for the size of its mesh, from 100 to 10,000 members
+	$(PY) -m benchmarks.scale $(BENCH_FLAGS)
 
 # An environment of its own: the libraries bring forty packages that mreza has nothing to do with.
 BENCH_PY := $(subst .venv,.venv-bench,$(PY))
