@@ -24,6 +24,7 @@ from mreza import (
 )
 from mreza.processes.handlers import CallContext
 from tests.support.eventually import eventually_async
+from tests.support.failover import at_work
 from tests.support.leaks import no_leaks_async
 from tests.support.meshes import offers, running
 from tests.support.processes import ROOT, Processes
@@ -293,3 +294,23 @@ def test_a_function_of_the_program_itself_runs_in_a_pool_process(tmp_path: Path)
         timeout=60,
     )
     assert ended.stdout == "5 True\n", ended.stderr
+
+
+async def test_a_worker_of_its_own_does_keyed_work_once_in_its_life(
+    processes: Processes, state_dir: Path
+) -> None:
+    """Results are remembered in memory: the process that takes its place has none."""
+    worker = processes.up("w", state=state_dir, app="tests.support.apps:numbered")
+    async with MeshNetwork(name="a") as a:
+        await offers(a, "w", "once")
+        same = [a.call("once", 7, idempotency_key="order 7") for _ in range(5)]
+        assert await asyncio.gather(*same) == [49] * 5
+        assert await a.call("once", 8, idempotency_key="order 7") == 49, "the key counts"
+        assert worker.output("begun").split() == [b"7"]
+        worker.kill()
+        again = await asyncio.to_thread(
+            processes.up, "w", state=state_dir, app="tests.support.apps:numbered"
+        )
+        await at_work(a, "w", "once", -1)
+        assert await a.call("once", 8, idempotency_key="order 7") == 64
+        assert again.output("begun").split()[-1:] == [b"8"]

@@ -56,7 +56,7 @@ class Workshop:
     async def map(self, mesh: MeshNetwork, process: str, *, tasks: int, victim: str) -> Outcome:
         """Map so many numbers; `victim` dies when a quarter is done, and is back afterwards."""
         for name in self._workers:
-            await _at_work(mesh, name, process, -1)
+            await at_work(mesh, name, process, -1)
         numbers = range(self._first, self._first + tasks)
         self._first += tasks
         found: list[MapResult] = []
@@ -77,7 +77,7 @@ class Workshop:
         that is told to end refuses what has not begun.
         """
         for name in self._workers:
-            await _at_work(mesh, name, "heavy", (-1, b""))
+            await at_work(mesh, name, "heavy", (-1, b""))
         worker = self._workers[victim]
         if how is How.FROZEN:
             worker.freeze()
@@ -135,7 +135,7 @@ class Workshop:
         return life
 
 
-async def _at_work(mesh: MeshNetwork, name: str, process: str, payload: object) -> None:
+async def at_work(mesh: MeshNetwork, name: str, process: str, payload: object) -> None:
     """Wait until a worker answers: one that is back, and not the one before it."""
     await offers(mesh, name, process)
     async with asyncio.timeout(HANGS_S):
