@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.leaks import no_leaks
 
-# An installed mreza brings it by itself.
-pytest_plugins = ["mreza.sim.pytest_plugin"]
+# An installed mreza brings the first by itself.
+pytest_plugins = ["mreza.sim.pytest_plugin", "pytester"]
 
 # Set on import, before anything reads them, so that child processes of a test inherit them, too.
 os.environ["MREZA_LISTEN"] = "127.0.0.1:0"

@@ -100,7 +100,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Runs callbacks in the order of their times, and the clock jumps from one to the next."""
 
     def __init__(self, *, start_s: float = 0.0, patience_s: float = PATIENCE_S) -> None:
-        self._now = start_s
+        self._start_s = self._now = start_s
         self._timers_made = 0
         self._patience_s = patience_s
         self._errands: deque[_Errand] = deque()
@@ -216,11 +216,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         elif timeout is None:
             # Something real, a child process perhaps, may still have news.
             if not self.has_descriptors or not self._real.poll(self._patience_s):
-                raise Deadlock(self._now, waiting_tasks(self))
+                raise Deadlock(self._now - self._start_s, waiting_tasks(self))
         else:
             when: float = self._scheduled[0].when()  # type: ignore[attr-defined]
             if self.limit_s is not None and when > self.limit_s:
-                raise OutOfTime(self.limit_s, waiting_tasks(self))
+                raise OutOfTime(self.limit_s - self._start_s, waiting_tasks(self))
             self._now = max(self._now, when)
 
     def _wait_outside(self) -> None:

@@ -113,6 +113,7 @@ class SimMesh:
         Raises:
             Deadlock, OutOfTime, StuckOutside: it can never end.
         """
+        __tracebackhide__ = True
         context = self._test.process.context.copy()
         task = self.loop.create_task(main, name="main", context=context)
         try:

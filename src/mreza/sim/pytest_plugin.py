@@ -73,6 +73,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     function = _coroutine_function(pyfuncitem) if FIXTURE in pyfuncitem.fixturenames else None
     if function is None:
         return None
+    __tracebackhide__ = True
     names = pyfuncitem._fixtureinfo.argnames
     sim: Any = pyfuncitem.funcargs[FIXTURE]
     sim.run(function(**{name: pyfuncitem.funcargs[name] for name in names}))

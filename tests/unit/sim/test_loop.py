@@ -135,7 +135,7 @@ def test_nothing_left_to_happen_is_a_deadlock_that_names_who_waits(loop: Virtual
         await asyncio.Event().wait()
 
     task = loop.create_task(waits_for_nobody(), name="the patient one")
-    with pytest.raises(Deadlock, match=r"at 100\.000 s .*\n  the patient one at .*test_loop\.py"):
+    with pytest.raises(Deadlock, match=r"at 0\.000 s .*\n  the patient one at .*test_loop\.py"):
         loop.run_until_complete(task)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -150,7 +150,7 @@ def test_time_may_be_limited(loop: VirtualTimeLoop) -> None:
             await asyncio.sleep(7)
 
     task = loop.create_task(sleeps_for_ever(), name="the sleeper")
-    with pytest.raises(OutOfTime, match="the sleeper"):
+    with pytest.raises(OutOfTime, match=r"not over after 60 s .*\n  the sleeper"):
         loop.run_until_complete(task)
     assert loop.time() == 156.0
     task.cancel()
