@@ -131,3 +131,36 @@ def test_every_example_is_run_here() -> None:
 def test_hello_is_short_enough_to_be_read(name: str) -> None:
     lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if line]) <= 12
+
+
+@pytest.mark.parametrize(
+    ("name", "passed", "failed"), [("test_orders.py", 0, 3), ("test_orders_mended.py", 3, 0)]
+)
+def test_a_shop_with_a_bug_is_found_out_and_a_mended_one_is_not(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    passed: int,
+    failed: int,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    pytester.path.joinpath(name).write_text((EXAMPLES / name).read_text())
+    done = pytester.runpytest_subprocess(
+        "-p", "mreza.sim.pytest_plugin", "-p", "no:asyncio", "--mesh-seed", "0..2"
+    )
+    done.assert_outcomes(passed=passed, failed=failed)
+    if failed:
+        done.stdout.fnmatch_lines(["*assert * == [[]0, 1, 2, 3,*", "*crash desk1*"])
+
+
+def test_the_shop_is_found_out_in_eight_lines() -> None:
+    text = (EXAMPLES / "test_orders.py").read_text()
+    body = text.split("async def test_every_order_is_booked_once", 1)[1].splitlines()[1:]
+    assert len(body) == 8
+
+
+def test_a_simulation_without_pytest(state_dir: Path) -> None:
+    first, healed, doubled = run("simulate.py", state_dir).splitlines()
+    assert first == "at 600 s a sees ['a', 'b'], c sees ['c']"
+    assert re.fullmatch(r"one mesh again after \d+\.\d s", healed)
+    assert doubled == "c doubles 21 for a: 42"

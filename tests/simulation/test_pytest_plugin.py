@@ -154,25 +154,6 @@ def test_the_marker_says_how_long_and_how_far(pytester: pytest.Pytester) -> None
     done.stdout.fnmatch_lines(["*OutOfTime: not over after 50 s of virtual time*", "*main at *"])
 
 
-@pytest.mark.parametrize("name", ["test_orders.py", "test_orders_mended.py"])
-def test_the_example_finds_a_bug_and_its_mended_form_has_none(
-    pytester: pytest.Pytester, name: str
-) -> None:
-    (pytester.path / name).write_text((ROOT / "examples" / name).read_text())
-    done = pytester.runpytest_subprocess(*PLUGIN, *ALONE, "--mesh-seed", "0..4")
-    if "mended" in name:
-        done.assert_outcomes(passed=5)
-    else:
-        done.assert_outcomes(failed=5)
-        done.stdout.fnmatch_lines(["*assert * == [[]0, 1, 2, 3,*", "*crash desk1*"])
-
-
-def test_the_test_of_the_example_has_eight_lines() -> None:
-    text = (ROOT / "examples" / "test_orders.py").read_text()
-    body = text.split("async def test_every_order_is_booked_once", 1)[1].splitlines()[1:]
-    assert len(body) == 8
-
-
 def test_an_installed_mreza_brings_the_plugin() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from random import Random
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -32,18 +32,14 @@ from mreza.sim.agenda import START_S
 from mreza.sim.burial import Graveyard
 from mreza.sim.disks import Disks
 from mreza.sim.host import SimMachine
-from mreza.sim.latency import latency
-from mreza.sim.memory_net import LAN_JITTER, LAN_LATENCY_S
+from mreza.sim.memory_net import LAN_LATENCY_S
 from mreza.sim.net_loop import SimLoop
-from mreza.sim.paths import Path
 from mreza.sim.trust import Trust
+from mreza.sim.words import NetworkWords
 
 T = TypeVar("T")
 App = Callable[[MeshNetwork], object]
 "Registers handlers with a node before it starts; may be a coroutine function."
-Side = str | Iterable[str]
-"A host's name, or several."
-
 LIMIT_S = 86_400.0
 "Virtual seconds after which a simulation is taken for one that waits for ever."
 PORT = 7467
@@ -61,7 +57,7 @@ class _Program(NamedTuple):
     settings: dict[str, Any]
 
 
-class SimMesh:
+class SimMesh(NetworkWords):
     """Hosts, the network between them, and virtual time."""
 
     def __init__(
@@ -77,8 +73,6 @@ class SimMesh:
         self.limit_s = limit_s
         self.nodes: dict[str, MeshNetwork] = {}
         "Nodes that were started by `start` and have not crashed, by name."
-        self.story: list[tuple[float, str]] = []
-        "What was done to hosts and network, and when."
         self._config = config or MeshConfig()
         # TLS libraries compare certificates with the real time of day, so ours begins with it.
         self._wall = dt.datetime.combine(
@@ -87,8 +81,7 @@ class SimMesh:
         rng = Random(seed)  # noqa: S311 - a seeded world
         self.loop = SimLoop(rng, latency_s=latency_s)
         self.loop.limit_s = None if limit_s is None else START_S + limit_s
-        self.net = self.loop.net
-        self._rng = rng
+        super().__init__(self.loop.net, rng=rng)
         self._disks = Disks(seed=seed, trust=Trust(rng=rng, wall=self._wall), wall=self._wall)
         self._programs: dict[str, _Program] = {}
         self._graveyard = Graveyard()
@@ -96,11 +89,6 @@ class SimMesh:
         self._test = self.host(TEST)
 
     # Time.
-
-    @property
-    def now(self) -> float:
-        """Virtual seconds since the beginning."""
-        return self.loop.time() - START_S
 
     @property
     def digest(self) -> str:
@@ -272,63 +260,6 @@ class SimMesh:
         self._tell(f"skew {name} by {seconds:g} s")
         self.net.machines[name].clock.skew_s = seconds
 
-    # What goes wrong with the network.
-
-    def partition(self, side: Side, rest: Side | None = None) -> None:
-        """Lose everything between two sides (default: all others); nobody is told."""
-        self._tell(_words("partition", side, rest))
-        for path in self._between(side, rest):
-            path.cut = True
-
-    def partition_oneway(self, side: Side, rest: Side | None = None) -> None:
-        """Lose what goes from a side to the rest; what comes back arrives."""
-        self._tell(_words("partition_oneway", side, rest))
-        for path in self._between(side, rest, both_ways=False):
-            path.cut = True
-
-    def hold(self, side: Side, rest: Side | None = None) -> None:
-        """Keep everything between two sides on its way; nothing is lost."""
-        self._tell(_words("hold", side, rest))
-        for path in self._between(side, rest):
-            path.held = True
-
-    def release(self, side: Side, rest: Side | None = None) -> None:
-        """Deliver what is held."""
-        self._tell(_words("release", side, rest))
-        for path in self._between(side, rest):
-            if not path.cut:
-                path.open()
-
-    def repair(self, side: Side | None = None, rest: Side | None = None) -> None:
-        """Carry everything again between two sides; without a side, between all."""
-        self._tell(_words("repair", side or "all", rest))
-        everybody = list(self.net.machines)
-        paths = self._between(everybody, everybody) if side is None else self._between(side, rest)
-        for path in paths:
-            path.open()
-
-    def link(
-        self,
-        side: Side,
-        rest: Side | None = None,
-        *,
-        latency_s: float = LAN_LATENCY_S,
-        jitter: float = LAN_JITTER,
-        distribution: str = "uniform",
-        bandwidth: float | None = None,
-        loss: float = 0.0,
-        both_ways: bool = True,
-    ) -> None:
-        """Say what lies between two sides: how long a segment takes, how many bytes a second go.
-
-        `jitter` is a share of the latency; `distribution` one of `mreza.sim.latency`. What is lost
-        TCP sends again, later; a datagram is gone.
-        """
-        for path in self._between(side, rest, both_ways=both_ways):
-            path.draw = latency(distribution, median_s=latency_s, jitter=jitter, rng=self._rng)
-            path.bandwidth = bandwidth
-            path.loss = loss
-
     # The end.
 
     def close(self) -> None:
@@ -393,40 +324,12 @@ class SimMesh:
             await asyncio.wait(left, timeout=CLOSE_S / 2)
         await self.loop.shutdown_asyncgens()
 
-    def _between(self, side: Side, rest: Side | None, *, both_ways: bool = True) -> Iterable[Path]:
-        here = [side] if isinstance(side, str) else list(side)
-        if rest is None:
-            there = [name for name in self.net.machines if name not in here]
-        else:
-            there = [rest] if isinstance(rest, str) else list(rest)
-        for name in [*here, *there]:
-            if name not in self.net.machines:
-                raise MeshError(f"there is no simulated host {name!r}")
-        found: dict[Path, None] = {}
-        for a in here:
-            for b in there:
-                if a != b:
-                    found[self.net.path(a, b)] = None
-                    if both_ways:
-                        found[self.net.path(b, a)] = None
-        return found
-
     def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
         """The program of a host is over; if it raised, whoever looks for a reason sees that."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._tell(f"program of {name} raised {error!r}")
 
-    def _tell(self, what: str) -> None:
-        self.story.append((self.now, what))
-
 
 def sees(node: MeshNetwork) -> set[str]:
     """Names of the nodes that this one takes for alive, itself included."""
     return {member.name for member in node.members if member.state is MemberState.ALIVE}
-
-
-def _words(word: str, side: Side, rest: Side | None) -> str:
-    sides = [side] if rest is None else [side, rest]
-    return " ".join(
-        [word, " | ".join(one if isinstance(one, str) else " ".join(one) for one in sides)]
-    )

@@ -29,7 +29,17 @@ PAGES = sorted(
     if "decisions" not in page.parts
 )
 LANGUAGES = {"python", "console", "toml", "ini", "json", "text", ""}
-OTHERS_COMMANDS = {"cat", "jq", "journalctl", "loginctl", "pip", "sudo", "systemctl", "ulimit"}
+OTHERS_COMMANDS = {
+    "cat",
+    "jq",
+    "journalctl",
+    "loginctl",
+    "pip",
+    "pytest",
+    "sudo",
+    "systemctl",
+    "ulimit",
+}
 "Commands of the system that a reader may be told to run."
 
 
