@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import mreza
+from mreza import sim
 from mreza.cli.main import app
 from mreza.config.mesh import MeshConfig
 from mreza.config.profiles import PROFILES
@@ -573,6 +574,27 @@ def api_page() -> str:
     return _page("Python API", *parts)
 
 
+def simulation_page() -> str:
+    """What `mreza.sim` offers to programs."""
+    exported = sim.__all__
+    kinds = {name: getattr(sim, name) for name in exported}
+    return _page(
+        "Simulation API",
+        _filled(
+            f"`from mreza.sim import …` offers {len(exported)} names. How to use `SimMesh`, and "
+            "the pytest fixture `mesh_sim` that is one, is in [a "
+            "guide](../guides/test-your-program.md)."
+        ),
+        "\n".join(
+            _table(
+                ("name", "what it is"), ((f"`{name}`", summary(kinds[name])) for name in exported)
+            )
+        ),
+        _class_with_methods("SimMesh", kinds["SimMesh"]),
+        _class_with_methods("World", kinds["World"]),
+    )
+
+
 def _elsewhere(kind: type) -> bool:
     return issubclass(kind, Exception | Event | BaseModel)
 
@@ -696,6 +718,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "events.md": events_page,
     "scenarios.md": scenario_page,
+    "simulation.md": simulation_page,
 }
 
 
