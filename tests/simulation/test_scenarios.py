@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulation.scenarios import SCENARIOS
 
-SEEDS = min(40, int(os.environ.get("MREZA_SIM_SEEDS", "5")))
+SEEDS = min(15, int(os.environ.get("MREZA_SIM_SEEDS", "5")))
 "Chance has less to say here than in the standard scenarios, which get as many as are asked for."
 
 
