@@ -11,13 +11,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from mreza.config.mesh import MeshConfig
+from mreza.link.liveness import MARGIN
 from mreza.sim.agenda import Agenda, tick
 from mreza.sim.link import SimLink, Way
 
 if TYPE_CHECKING:
     from mreza.sim.node import SimNode
 
-NOTICE_S = 0.3
 SILENT = "silent"
 HANDSHAKE_ROUND_TRIPS = 2
 "TCP, then TLS 1.3 with both hellos."
@@ -32,10 +32,7 @@ class Network:
         self._rng = rng
         self._of: dict[str, list[SimLink]] = {}
         self._redial_s = config.discovery.redial_first_s
-        self._probe_s = config.link.probe_interval_s
-        self._unusable_s: float = getattr(config.link, "unusable_after_s", NOTICE_S)
-        self._kept_s: float = config.link.silent_after_s - self._unusable_s
-        "How long the connection of an unusable link is kept."
+        self._link = config.link
 
     # Questions.
 
@@ -114,8 +111,9 @@ class Network:
         """Signs of life may come no more over this way: its target notices after a while."""
         if way.quiet is None and not way.passes and way.back.is_open:
             way.quiet = object()
-            heard_s = self._probe_s * self._rng.random()
-            patience_s = tick(max(self._probe_s, self._unusable_s - heard_s))
+            interval_s = self._interval_s(way)
+            intervals = self._link.missed_probes + MARGIN - self._rng.random()
+            patience_s = tick(max(1.0, intervals) * interval_s)
             generation = way.link.generation
             self.agenda.after(patience_s, self._given_up, way, way.quiet, generation)
 
@@ -126,12 +124,13 @@ class Network:
         link = way.link
         if self.agenda.now < link.kept_until and not link.up:
             if all(each.passes for each in link.ways):
-                heard_s = self._probe_s * self._rng.random() + max(w.extra_s for w in link.ways)
+                probe_s = self._link.idle_probe_interval_s * self._rng.random()
+                heard_s = probe_s + max(each.extra_s for each in link.ways)
                 at = link.generation
                 self.agenda.after(tick(link.delay_s + heard_s), self._revived, link, at)
         else:
             way.resume()
-            self.redial(link)
+        self.redial(link)
 
     # The life of a connection.
 
@@ -143,7 +142,8 @@ class Network:
             self._tell(way, cause)
         if cause == SILENT:
             if not way.link.kept_until:
-                way.link.kept_until = self.agenda.now + self._kept_s
+                kept_s = self._link.silent_after_s - self._link.unusable_after_s
+                way.link.kept_until = self.agenda.now + kept_s
         else:
             way.link.kept_until = 0.0
         self.redial(way.link)
@@ -176,6 +176,12 @@ class Network:
             self.broken(out.back)
 
     # Rules.
+
+    def _interval_s(self, way: Way) -> float:
+        """How often its source gives a sign of life."""
+        if way.target.id in way.source.next_hops:
+            return self._link.probe_interval_s
+        return max(self._link.probe_interval_s, self._link.idle_probe_interval_s)
 
     @staticmethod
     def _round_trip_s(link: SimLink) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ from mreza.planes.effects import (
     InboundData,
     RaiseEpoch,
     Resolve,
+    RoutesLead,
     RunHandler,
     SendFrame,
     Stop,
@@ -112,6 +113,8 @@ class SimNode:
         "The handler of messages whose sender wants a receipt."
         self.outgoing: dict[NodeId, Way] = {}
         "The open link to each peer."
+        self.next_hops: Container[NodeId] = ()
+        "Peers that routes of ours lead over: those links are probed more often."
         self.core: NodeCore
         self._kernel: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         "What arrived while the process was frozen."
@@ -161,7 +164,7 @@ class SimNode:
             wall=self.clock.wall(),
             reader=world.reader,
         )
-        self.outcomes, self.hears_outcome = {}, {}
+        self.outcomes, self.hears_outcome, self.next_hops = {}, {}, ()
         for spec, _ in self.processes.values():
             self.core.service.registry.register(spec)
         self.core.offers_changed(now=self.clock.monotonic())
@@ -360,6 +363,8 @@ class SimNode:
             case Announce(event):
                 self.events.append(event)
                 self.world.note(self.name, "event", event.name)
+            case RoutesLead(next_hops):
+                self.next_hops = next_hops
             case InboundControl():
                 self.controls.append(effect)
             case RaiseEpoch(boot):
