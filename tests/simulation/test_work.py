@@ -206,7 +206,7 @@ def test_a_suspect_gets_no_new_work_and_gets_it_again_when_it_is_back() -> None:
     assert done_by(10) == {"b": 5, "c": 5}
     balancer = a.core.service.balancer
     with world.partitioned(["b"]):
-        world.run(seconds=6)
+        world.run(seconds=4)
         assert "gets no work: suspect (unreachable)" in balancer.why(b.id)
         assert done_by(10) == {"b": 0, "c": 10}
     world.run_until(lambda: len(offering(a)) == 2, within_s=30)

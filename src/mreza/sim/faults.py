@@ -361,6 +361,7 @@ def _layered(name: str, join: Callable[[list[float]], float]) -> Callable[[_Cont
             if not layers.holds(way, name):
                 layers.put(way, name, "before", getattr(way, name))
             setattr(way, name, join(layers.put(way, name, context, context.fault.amount)))
+            context.world.network.watch(way.link)
         yield
         for way in context.ways:
             setattr(way, name, join(layers.take(way, name, context)))

@@ -11,6 +11,7 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
+from mreza.link.rtt import RoundTripTime
 from mreza.sim.agenda import Agenda, tick
 from mreza.sim.latency import Draw
 from mreza.wire.frame import HEADER_BYTES, FrameType
@@ -50,6 +51,7 @@ class Way:
         "quiet",
         "reorder",
         "rng",
+        "rtt",
         "source",
         "target",
     )
@@ -81,6 +83,8 @@ class Way:
         "Why frames wait, although the link looks alive."
         self.quiet: object | None = None
         "Set while nothing is heard over this way."
+        self.rtt = RoundTripTime()
+        "As the source measures it."
         self.frames_carried = 0
         self.bytes_carried = 0
         self._rate = 0.0
@@ -200,7 +204,7 @@ class Way:
 class SimLink:
     """A link of two nodes, or the wish to have one."""
 
-    __slots__ = ("delay_s", "dialing", "ends", "generation", "kept_until", "ways")
+    __slots__ = ("delay_s", "dialing", "ends", "generation", "kept_until", "watched", "ways")
 
     def __init__(
         self, a: SimNode, b: SimNode, *, delay_s: float, agenda: Agenda, rng: Random
@@ -211,6 +215,8 @@ class SimLink:
         self.generation = 0
         "Counts connections: frames of an earlier one are lost with it."
         self.dialing = False
+        self.watched = False
+        "Its round-trip time is measured."
         self.kept_until = 0.0
         "Silent since a while: until then its connection may be heard again. 0: it is not silent."
         self.ways = (

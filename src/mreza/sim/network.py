@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mreza.config.mesh import MeshConfig
 from mreza.link.liveness import MARGIN
+from mreza.link.rtt import RoundTripTime
 from mreza.sim.agenda import Agenda, tick
 from mreza.sim.link import SimLink, Way
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from mreza.sim.node import SimNode
 
 SILENT = "silent"
+MEASURE_S = 0.5
+"How often the round-trip time of a link is measured; nodes do it with each probe,"
+SAMPLES = 5
+"which are so many in that time."
+STEADY_AFTER = 60
+"Measurements of an undisturbed link after which it is not measured any more."
 HANDSHAKE_ROUND_TRIPS = 2
 "TCP, then TLS 1.3 with both hellos."
 
@@ -175,7 +182,29 @@ class Network:
             out.back.quiet = None
             self.broken(out.back)
 
+    def watch(self, link: SimLink) -> None:
+        """Its round-trip time may change: have both ends measure it."""
+        if not link.watched:
+            link.watched = True
+            self.agenda.after(MEASURE_S, self._measure, link, 0)
+
     # Rules.
+
+    def _measure(self, link: SimLink, steady: int) -> None:
+        """What the echoes of probes would show; steady links are let alone after a while."""
+        varies = any(way.bytes_per_s or way.extra_s for way in link.ways)
+        steady = 0 if varies else steady + 1
+        if steady > STEADY_AFTER or link.ends not in self.links:
+            link.watched = False
+            return
+        if link.up:
+            sample_s = sum(way.draw() + way.extra_s + way.backlog_s for way in link.ways)
+            for way in link.ways:
+                for _ in range(SAMPLES):
+                    way.rtt.sample(sample_s)
+                if not way.source.frozen and way.rtt.smoothed_s is not None:
+                    way.source.link_measured(way, rtt_s=way.rtt.smoothed_s)
+        self.agenda.after(MEASURE_S, self._measure, link, steady)
 
     def _interval_s(self, way: Way) -> float:
         """How often its source gives a sign of life."""
@@ -220,6 +249,9 @@ class Network:
             way.clear()
             way.quiet = None
             way.is_open = True
+            way.rtt = RoundTripTime()
+        if any(way.bytes_per_s or way.extra_s for way in link.ways):
+            self.watch(link)
         for way in link.ways:
             way.source.link_began(way, rtt_s=self._round_trip_s(link))
 

@@ -220,6 +220,12 @@ class SimNode:
             self.core.link_down(way.target.id, cause=cause, now=self.clock.monotonic())
             self.wake()
 
+    def link_measured(self, way: Way, *, rtt_s: float) -> None:
+        """The smoothed round-trip time of a link."""
+        if self.outgoing.get(way.target.id) is way:
+            self.core.control.link_rtt(way.target.id, rtt_s=rtt_s, now=self.clock.monotonic())
+            self.wake()
+
     def peer_is_gone(self, peer: SimNode) -> None:
         """A connection to it was refused."""
         if peer.id not in self.outgoing:
