@@ -72,7 +72,6 @@ class Network:
     def remove(self, name: str) -> None:
         """Forget the links of a node that is no more."""
         for link in self._of.pop(name, []):
-            link.generation += 1
             link.dialing = True  # nobody dials it again
             del self.links[link.ends]
             self._of[link.other(name)].remove(link)

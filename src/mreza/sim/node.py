@@ -34,6 +34,7 @@ from mreza.wire.packet import Failure, Status
 from mreza.wire.records import AgedRecord
 
 if TYPE_CHECKING:
+    from mreza.sim.lies import Lie
     from mreza.sim.world import World
 
 RAISE_AGAIN_S = 1.0
@@ -111,6 +112,8 @@ class SimNode:
         "How long the message handler is busy with a batch, one after the other."
         self.on_message: Callable[[Any], Any] = lambda payload: payload
         "The handler of messages whose sender wants a receipt."
+        self.lies: list[Lie] = []
+        "What stands between it and its links."
         self.outgoing: dict[NodeId, Way] = {}
         "The open link to each peer."
         self.next_hops: Container[NodeId] = ()

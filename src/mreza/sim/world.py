@@ -15,6 +15,7 @@ from mreza.config.mesh import MeshConfig
 from mreza.planes.effects import RunHandler
 from mreza.sim.agenda import START_S, Agenda
 from mreza.sim.latency import latency
+from mreza.sim.lies import Frame
 from mreza.sim.link import SimLink, Way
 from mreza.sim.network import Network
 from mreza.sim.node import Disk, Handled, SimNode
@@ -258,12 +259,11 @@ class World:
     # What nodes tell the world.
 
     def transmit(self, way: Way, kind: int, body: bytes, priority: int) -> None:
-        """A node sends a frame."""
-        for tap in self.taps:
-            tap(way, kind, body)
-        if self.recorder is not None:
-            self.note(way.source.name, "sends", f"{way.target.name} {_FRAMES[kind]} {len(body)} B")
-        way.transmit(kind, body, priority)
+        """A node sends a frame, or whatever a liar sends in its place."""
+        if way.source.lies:
+            self._lie(way, kind, body, priority)
+            return
+        self._transmit(way, kind, body, priority)
 
     def note(self, node: str, kind: str, text: str = "") -> None:
         """Something happened that a recording should have."""
@@ -287,6 +287,25 @@ class World:
             hear(node, entry)
 
     # Inside.
+
+    def _transmit(self, way: Way, kind: int, body: bytes, priority: int) -> None:
+        if way.is_open:
+            for tap in self.taps:
+                tap(way, kind, body)
+            if self.recorder is not None:
+                text = f"{way.target.name} {_FRAMES[kind]} {len(body)} B"
+                self.note(way.source.name, "sends", text)
+            way.transmit(kind, body, priority)
+
+    def _lie(self, way: Way, kind: int, body: bytes, priority: int) -> None:
+        frames = [Frame(way, kind, body)]
+        for lie in way.source.lies:
+            frames = [said for frame in frames for said in lie(frame)]
+        for frame in frames:
+            if frame.after_s:
+                self.agenda.after(frame.after_s, self._transmit, *frame[:3], priority)
+            else:
+                self._transmit(frame.way, frame.kind, frame.body, priority)
 
     def _start(self, name: str, disk: Disk) -> SimNode:
         node = self.nodes[name] = SimNode(self, name, disk)
