@@ -8,8 +8,9 @@ up, doubled or overtaken besides: that is what relays, dying links and second li
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mreza.link.rtt import RoundTripTime
 from mreza.sim.agenda import Agenda, tick
@@ -24,11 +25,27 @@ RESUMES_WITHIN_S = 0.2
 _ENVELOPE = int(FrameType.ENVELOPE)
 
 
+class _Frame(NamedTuple):
+    """One frame on its way."""
+
+    number: int
+    kind: int
+    body: bytes
+
+
+_number = attrgetter("number")
+UNORDERED = -1
+"The number of a frame that came by another way: it waits for nothing."
+
+
 class Way:
     """One direction of a link, from `source` to `target`."""
 
     __slots__ = (
+        "_early",
         "_last_at",
+        "_next_in",
+        "_next_out",
         "_queue",
         "_queue_bytes",
         "_rate",
@@ -88,13 +105,17 @@ class Way:
         self.frames_carried = 0
         self.bytes_carried = 0
         self._rate = 0.0
-        self._queue: deque[tuple[int, bytes]] = deque()
+        self._queue: deque[_Frame] = deque()
         "What waits for its turn on a slow way; the first is being sent."
         self._queue_bytes = 0
         self._sending: object | None = None
         self._last_at = 0.0
-        self._waiting: list[tuple[int, bytes]] = []
+        self._waiting: list[_Frame] = []
+        "What the sender holds, and what a cut has swallowed."
         self._waiting_bytes = 0
+        self._next_out = self._next_in = 0
+        self._early: dict[int, _Frame] = {}
+        "What arrived before something that has to be sent again."
 
     @property
     def passes(self) -> bool:
@@ -124,81 +145,97 @@ class Way:
         if self._waiting_bytes + self._queue_bytes + size > self.queue_bytes:
             self.source.frame_gave_way(self, kind, body, priority)
             return
+        frame = _Frame(self._next_out, kind, body)
+        self._next_out += 1
         if waits:
-            self._wait(kind, body)
+            self._wait(frame)
         else:
-            self._launch(kind, body, 0.0)
+            self._launch(frame, 0.0)
 
     def clear(self) -> None:
         """The connection ended: what was under way is lost."""
         self._waiting.clear()
-        self._waiting_bytes = 0
+        self._early.clear()
         self._queue.clear()
-        self._queue_bytes = 0
         self._sending = None
+        self._queue_bytes = self._waiting_bytes = self._next_out = self._next_in = 0
         self._last_at = 0.0
 
     def resume(self) -> None:
-        """The way is free again: what waited goes on."""
+        """The way is free again: what waited goes on, in order."""
         if self.blocks or self.clogs or not self._waiting:
             return
         after_s = tick(self.rng.random() * RESUMES_WITHIN_S)
         waiting, self._waiting = self._waiting, []
         self._waiting_bytes = 0
-        for kind, body in waiting:
-            self._launch(kind, body, after_s)
+        for frame in sorted(waiting, key=_number):
+            self._launch(frame, after_s)
 
     # Rules.
 
-    def _wait(self, kind: int, body: bytes) -> None:
-        self._waiting.append((kind, body))
-        self._waiting_bytes += len(body) + HEADER_BYTES
+    def _wait(self, frame: _Frame) -> None:
+        self._waiting.append(frame)
+        self._waiting_bytes += len(frame.body) + HEADER_BYTES
 
-    def _launch(self, kind: int, body: bytes, after_s: float) -> None:
+    def _launch(self, frame: _Frame, after_s: float) -> None:
         if not self._rate and not self._queue:
-            self._depart(kind, body, after_s)
+            self._depart(frame, after_s)
             return
-        self._queue.append((kind, body))
-        self._queue_bytes += len(body) + HEADER_BYTES
+        self._queue.append(frame)
+        self._queue_bytes += len(frame.body) + HEADER_BYTES
         if len(self._queue) == 1:
             self._send_first()
 
     def _send_first(self) -> None:
         """The first of the queue takes its time, at the rate of now."""
-        size = len(self._queue[0][1]) + HEADER_BYTES
+        size = len(self._queue[0].body) + HEADER_BYTES
         self._sending = sending = object()
         self.agenda.after(tick(size / self._rate) if self._rate else 0.0, self._sent, sending)
 
     def _sent(self, sending: object) -> None:
         if sending is not self._sending:
             return
-        kind, body = self._queue.popleft()
-        self._queue_bytes -= len(body) + HEADER_BYTES
-        self._depart(kind, body, 0.0)
+        frame = self._queue.popleft()
+        self._queue_bytes -= len(frame.body) + HEADER_BYTES
+        self._depart(frame, 0.0)
         if self._queue:
             self._send_first()
 
-    def _depart(self, kind: int, body: bytes, after_s: float) -> None:
+    def _depart(self, frame: _Frame, after_s: float) -> None:
         now = self.agenda.now
         at = max(now + after_s + self.draw() + self.extra_s, self._last_at)
         generation = self.link.generation
-        if kind == _ENVELOPE:
-            if self.reorder and self.rng.random() < self.reorder:
-                late = at + tick(4 * self.draw())
-                self.agenda.at(late, self._arrive, generation, kind, body)
-                return
+        if frame.kind == _ENVELOPE:
+            again = frame._replace(number=UNORDERED)
             if self.duplicate and self.rng.random() < self.duplicate:
-                self.agenda.at(at + self.draw(), self._arrive, generation, kind, body)
+                self.agenda.at(at + self.draw(), self._arrive, generation, again)
+            if self.reorder and self.rng.random() < self.reorder:
+                # Its place is taken by nothing, and it comes by another way.
+                self.agenda.at(at + tick(4 * self.draw()), self._arrive, generation, again)
+                frame = frame._replace(body=b"")
         self._last_at = at
-        self.agenda.at(at, self._arrive, generation, kind, body)
+        self.agenda.at(at, self._arrive, generation, frame)
 
-    def _arrive(self, generation: int, kind: int, body: bytes) -> None:
-        if self.link.generation != generation or not self.back.is_open:
+    def _arrive(self, generation: int, frame: _Frame) -> None:
+        link = self.link
+        if link.generation != generation:
             return
-        if self.blocks or self.clogs:
-            self._wait(kind, body)
+        if self.blocks or self.clogs or (link.kept_until > 0 and not self.back.is_open):
+            self._wait(frame)
+        elif frame.number == UNORDERED:
+            self._hand_over(frame)
+        elif frame.number != self._next_in:
+            self._early[frame.number] = frame
         else:
-            self.target.frame_arrived(self, kind, body)
+            following: _Frame | None = frame
+            while following is not None:
+                self._next_in += 1
+                self._hand_over(following)
+                following = self._early.pop(self._next_in, None)
+
+    def _hand_over(self, frame: _Frame) -> None:
+        if frame.body and self.back.is_open:
+            self.target.frame_arrived(self, frame.kind, frame.body)
 
 
 class SimLink:
@@ -218,7 +255,7 @@ class SimLink:
         self.watched = False
         "Its round-trip time is measured."
         self.kept_until = 0.0
-        "Silent since a while: until then its connection may be heard again. 0: it is not silent."
+        "If it is silent: until then its connection may be heard again."
         self.ways = (
             Way(self, a, b, agenda=agenda, rng=rng),
             Way(self, b, a, agenda=agenda, rng=rng),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mreza.sim.node import SimNode
 
 SILENT = "silent"
+OVER = -1.0
+"Of a connection that one end has closed: no silence that follows keeps it."
 MEASURE_S = 0.5
 "How often the round-trip time of a link is measured; nodes do it with each probe,"
 SAMPLES = 5
@@ -151,14 +153,14 @@ class Network:
                 kept_s = self._link.silent_after_s - self._link.unusable_after_s
                 way.link.kept_until = self.agenda.now + kept_s
         else:
-            way.link.kept_until = 0.0
+            way.link.kept_until = OVER
         self.redial(way.link)
 
     def node_died(self, name: str, *, silently: bool) -> None:
         """A process ended: its kernel resets its connections, unless the machine went with it."""
         for link in self.of(name):
             way = link.way_from(name)
-            link.kept_until = 0.0
+            link.kept_until = OVER
             if way.is_open:
                 way.is_open = False
                 if silently:
