@@ -19,6 +19,7 @@ from mreza.wire.frame import HEADER_BYTES, FrameType
 
 if TYPE_CHECKING:
     from mreza.sim.node import SimNode
+    from mreza.sim.probing import Probing
 
 RESUMES_WITHIN_S = 0.2
 "A way that is free again carries frames after its sender's retransmission timer (RFC 6298)."
@@ -64,6 +65,7 @@ class Way:
         "is_open",
         "link",
         "loss",
+        "probing",
         "queue_bytes",
         "quiet",
         "reorder",
@@ -100,6 +102,8 @@ class Way:
         "Why frames wait, although the link looks alive."
         self.quiet: object | None = None
         "Set while nothing is heard over this way."
+        self.probing: Probing | None = None
+        "The liveness machine of the source's end, in worlds that run it."
         self.rtt = RoundTripTime()
         "As the source measures it."
         self.frames_carried = 0
@@ -234,8 +238,23 @@ class Way:
                 following = self._early.pop(self._next_in, None)
 
     def _hand_over(self, frame: _Frame) -> None:
-        if frame.body and self.back.is_open:
+        if self.target.frozen:
+            self.target.when_thawed(self._thawed, self.link.generation, frame)
+            return
+        probing = self.back.probing
+        if probing is not None and frame.body:
+            probing.heard(frame.kind, frame.body)
+            if frame.kind == FrameType.PROBE:
+                return
+            if not self.back.is_open and self.back.probing is not None:
+                self._wait(frame._replace(number=UNORDERED))
+                return
+        if frame.body and (self.back.is_open or probing is not None):
             self.target.frame_arrived(self, frame.kind, frame.body)
+
+    def _thawed(self, generation: int, frame: _Frame) -> None:
+        if self.link.generation == generation and self.target.alive:
+            self._hand_over(frame)
 
 
 class SimLink:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mreza.config.mesh import MeshConfig
 from mreza.link.liveness import MARGIN
 from mreza.link.rtt import RoundTripTime
 from mreza.sim.agenda import Agenda, tick
 from mreza.sim.link import SimLink, Way
+from mreza.sim.probing import Probing
 
 if TYPE_CHECKING:
     from mreza.sim.node import SimNode
@@ -32,16 +33,23 @@ HANDSHAKE_ROUND_TRIPS = 2
 "TCP, then TLS 1.3 with both hellos."
 
 
+Liveness = Literal["modelled", "real"]
+"Whether silence is noticed as the machine of each link would, or by that machine with its probes."
+
+
 class Network:
     """Links by their ends, and the life of their connections."""
 
-    def __init__(self, *, agenda: Agenda, config: MeshConfig, rng: Random) -> None:
+    def __init__(
+        self, *, agenda: Agenda, config: MeshConfig, rng: Random, liveness: Liveness = "modelled"
+    ) -> None:
         self.agenda = agenda
         self.links: dict[tuple[str, str], SimLink] = {}
         self._rng = rng
         self._of: dict[str, list[SimLink]] = {}
         self._redial_s = config.discovery.redial_first_s
         self._link = config.link
+        self._real = liveness == "real"
 
     # Questions.
 
@@ -117,7 +125,7 @@ class Network:
 
     def broken(self, way: Way) -> None:
         """Signs of life may come no more over this way: its target notices after a while."""
-        if way.quiet is None and not way.passes and way.back.is_open:
+        if not self._real and way.quiet is None and not way.passes and way.back.is_open:
             way.quiet = object()
             interval_s = self._interval_s(way)
             intervals = self._link.missed_probes + MARGIN - self._rng.random()
@@ -125,14 +133,16 @@ class Network:
             generation = way.link.generation
             self.agenda.after(patience_s, self._given_up, way, way.quiet, generation)
 
-    def mended(self, way: Way) -> None:
-        """Signs of life may pass again."""
+    def mended(self, way: Way, *, speaks: bool = False) -> None:
+        """Signs of life may pass again; if the source speaks, at once."""
         if way.passes:
             way.quiet = None
         link = way.link
-        if self.agenda.now < link.kept_until and not link.up:
+        if self._real:
+            way.resume()
+        elif self.agenda.now < link.kept_until and not link.up:
             if all(each.passes for each in link.ways):
-                probe_s = self._link.idle_probe_interval_s * self._rng.random()
+                probe_s = 0.0 if speaks else self._link.idle_probe_interval_s * self._rng.random()
                 heard_s = probe_s + max(each.extra_s for each in link.ways)
                 at = link.generation
                 self.agenda.after(tick(link.delay_s + heard_s), self._revived, link, at)
@@ -144,6 +154,7 @@ class Network:
 
     def close(self, way: Way, cause: str) -> None:
         """The source of this way ends its link; the other end hears of it if it can."""
+        way.probing = None
         if way.is_open:
             way.is_open = False
             way.source.link_ended(way, cause)
@@ -161,7 +172,8 @@ class Network:
         for link in self.of(name):
             way = link.way_from(name)
             link.kept_until = OVER
-            if way.is_open:
+            was_probing, way.probing = way.probing, None
+            if way.is_open or was_probing is not None:
                 way.is_open = False
                 if silently:
                     self.broken(way)
@@ -179,7 +191,7 @@ class Network:
         """A node started, or thawed: it is heard, listens anew, and is dialed."""
         for link in self.of(name):
             out = link.way_from(name)
-            self.mended(out)
+            self.mended(out, speaks=True)
             out.back.quiet = None
             self.broken(out.back)
 
@@ -255,6 +267,27 @@ class Network:
             self.watch(link)
         for way in link.ways:
             way.source.link_began(way, rtt_s=self._round_trip_s(link))
+            if self._real:
+                way.probing = Probing(
+                    way,
+                    config=self._link,
+                    agenda=self.agenda,
+                    usable_changed=self._usable_changed,
+                    over=self._silent_for_too_long,
+                )
+
+    def _usable_changed(self, way: Way, usable: bool) -> None:  # noqa: FBT001 - a callback
+        """The machine at the source of this way holds its link usable, or not."""
+        way.is_open = usable
+        if usable:
+            way.source.link_began(way, rtt_s=way.rtt.smoothed_s or self._round_trip_s(way.link))
+            way.back.resume()
+        else:
+            way.source.link_ended(way, SILENT)
+            self.redial(way.link)
+
+    def _silent_for_too_long(self, way: Way) -> None:
+        self.close(way, SILENT)
 
     def _revived(self, link: SimLink, generation: int) -> None:
         """A link that was silent is heard again on the same connection."""
@@ -273,7 +306,7 @@ class Network:
 
     def _tell(self, way: Way, cause: str) -> None:
         """The last word of a connection, from the source of this way."""
-        if way.back.is_open:
+        if way.back.is_open or way.back.probing is not None:
             if way.blocks:
                 self.broken(way)
             else:
@@ -281,7 +314,8 @@ class Network:
                 self.agenda.after(way.draw() + way.extra_s, self._heard_end, way, generation, cause)
 
     def _heard_end(self, way: Way, generation: int, cause: str) -> None:
-        if way.link.generation != generation or not way.back.is_open:
+        heeds = way.back.is_open or way.back.probing is not None
+        if way.link.generation != generation or not heeds:
             return
         if way.blocks:
             self.broken(way)

@@ -242,9 +242,6 @@ class SimNode:
 
     def frame_arrived(self, way: Way, kind: int, body: bytes) -> None:
         """A frame came over the way that leads here."""
-        if self.frozen:
-            self.when_thawed(self._frame_arrived, way, way.link.generation, kind, body)
-            return
         self.core.frame(way.source.id, kind, body, now=self.clock.monotonic())
         self.wake()
 
@@ -374,6 +371,9 @@ class SimNode:
                 self.world.note(self.name, "event", event.name)
             case RoutesLead(next_hops):
                 self.next_hops = next_hops
+                for peer, way in list(self.outgoing.items()):
+                    if way.probing is not None:
+                        way.probing.carry(routes=peer in next_hops)
             case InboundControl():
                 self.controls.append(effect)
             case RaiseEpoch(boot):
@@ -397,10 +397,6 @@ class SimNode:
     def _start_again(self) -> None:
         if not self.alive:
             self.start()
-
-    def _frame_arrived(self, way: Way, generation: int, kind: int, body: bytes) -> None:
-        if way.link.generation == generation and way.back.is_open and self.alive:
-            self.frame_arrived(way, kind, body)
 
     def _deliver(self, batch: InboundData) -> None:
         head = (batch.source, batch.stream_epoch, batch.priority, batch.sequence)

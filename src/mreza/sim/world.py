@@ -17,7 +17,7 @@ from mreza.sim.agenda import START_S, Agenda
 from mreza.sim.latency import latency
 from mreza.sim.lies import Frame
 from mreza.sim.link import SimLink, Way
-from mreza.sim.network import Network
+from mreza.sim.network import Liveness, Network
 from mreza.sim.node import Disk, Handled, SimNode
 from mreza.sim.recorder import Recorder
 from mreza.sim.shared_reader import SharedReader
@@ -37,14 +37,19 @@ _HELD = "held"
 class World:
     """Nodes, links and a clock; everything that happens is an entry of one agenda."""
 
-    def __init__(self, *, seed: int = 0, config: MeshConfig | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, config: MeshConfig | None = None, liveness: Liveness = "modelled"
+    ) -> None:
+        """`liveness`: "real" sends the probes of each link, and costs many times as much."""
         self.seed = seed
         self.rng = Random(seed)  # noqa: S311 - a seeded world
         self.agenda = Agenda()
         self.config = config or MeshConfig()
         self.trust = Trust(rng=self.rng, wall=self.wall)
         self.reader = SharedReader()
-        self.network = Network(agenda=self.agenda, config=self.config, rng=self.rng)
+        self.network = Network(
+            agenda=self.agenda, config=self.config, rng=self.rng, liveness=liveness
+        )
         self.nodes: dict[str, SimNode] = {}
         self.recorder: Recorder | None = None
         self.taps: list[Tap] = []
