@@ -1,0 +1,21 @@
+"""The simulator is fast enough to be used: CPU time, whatever else this machine does."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import msgspec
+import pytest
+
+from mreza.sim.run import run
+from mreza.sim.scenario import standard
+
+
+@pytest.mark.parametrize(("nodes", "cpu_s"), [(12, 2.0), (50, 20.0)])
+def test_a_minute_of_faults_with_all_checkers(nodes: int, cpu_s: float) -> None:
+    scenario = msgspec.structs.replace(standard()["everything"], nodes=nodes, faults_s=60.0)
+    run(msgspec.structs.replace(scenario, nodes=2, faults_s=1.0), 0)  # imports are not counted
+    before = process_time()
+    outcome = run(scenario, 1)
+    assert outcome.failure is None
+    assert process_time() - before <= cpu_s
