@@ -33,7 +33,7 @@ def test_routes_are_computed_when_rfc_8405_says_so() -> None:
     said = (0.0, 0.02, 0.1, 0.4, 0.7, 0.7 + timing.spf_hold_down_s + 0.1)
 
     def say(rtt_s: float) -> None:
-        b.core.control.link_rtt(c.id, rtt_s=rtt_s, now=world.now)
+        b.core.control.link_measured(c.id, rtt_s=rtt_s, now=world.now)
         b.wake()
 
     for at, rtt_s in zip(said, RTT_S, strict=True):

@@ -127,6 +127,11 @@ class Way:
         return not self.blocks and self.source.alive and not self.source.frozen
 
     @property
+    def backlog_s(self) -> float:
+        """How long a byte sent now waits for its turn."""
+        return self._queue_bytes / self._rate if self._rate else 0.0
+
+    @property
     def bytes_per_s(self) -> float:
         """How much it carries; 0: no limit."""
         return self._rate

@@ -226,7 +226,7 @@ class SimNode:
     def link_measured(self, way: Way, *, rtt_s: float) -> None:
         """The smoothed round-trip time of a link."""
         if self.outgoing.get(way.target.id) is way:
-            self.core.control.link_rtt(way.target.id, rtt_s=rtt_s, now=self.clock.monotonic())
+            self.core.control.link_measured(way.target.id, rtt_s=rtt_s, now=self.clock.monotonic())
             self.wake()
 
     def peer_is_gone(self, peer: SimNode) -> None:

@@ -15,6 +15,7 @@ from mreza.wire.records import RECORDS, AgedRecord, Introduction, Record, Record
 def records() -> list[Record]:
     world = World(seed=1)
     world.add("a")
+    world.run(seconds=1)
     return list(world.nodes["a"].core.control.database)
 
 
