@@ -60,7 +60,7 @@ def test_what_a_node_raises_is_the_failure(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_failed_check_is_named_first() -> None:
-    scenario = msgspec.structs.replace(SMALL, checks=("agreement",), quiet_s=0.2, faults_s=2.0)
+    scenario = msgspec.structs.replace(SMALL, checks=("agreement",), quiet_s=0.002, faults_s=2.0)
     schedule = (Fault(1.0, "crash", ("n1",)),)
     outcome = run(scenario, 1, schedule=schedule)
     assert outcome.failure is not None
