@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from mreza.planes.core import NodeCore
+from mreza.sim.check_state import Agreement
+from mreza.sim.checker import CheckFailed
 from mreza.sim.faults import Fault
 from mreza.sim.plan import FaultPlan, TrafficPlan
 from mreza.sim.recorder import Happening, Recorder
@@ -59,9 +61,12 @@ def test_what_a_node_raises_is_the_failure(monkeypatch: pytest.MonkeyPatch) -> N
     assert outcome.failure.startswith("error: RuntimeError: a defect (in fail, ")
 
 
-def test_a_failed_check_is_named_first() -> None:
-    scenario = msgspec.structs.replace(SMALL, checks=("agreement",), quiet_s=0.002, faults_s=2.0)
-    schedule = (Fault(1.0, "crash", ("n1",)),)
-    outcome = run(scenario, 1, schedule=schedule)
+def test_a_failed_check_is_named_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Agreement, "finish", fail_for_good)
+    outcome = run(msgspec.structs.replace(SMALL, checks=("agreement",)), 1)
     assert outcome.failure is not None
-    assert outcome.failure.startswith("agreement: ")
+    assert outcome.failure.startswith("agreement: never again (at ")
+
+
+def fail_for_good(*_: object) -> None:
+    raise CheckFailed("never again")
