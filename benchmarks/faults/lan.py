@@ -128,13 +128,13 @@ def first_message(folder: Path, runs: int, key: str) -> list[Measured]:
     """From `initialize()` of the second node on a LAN until its first message is answered."""
     figures = []
     with quiet_net(folder) as net:
-        hosts = net.more_hosts(["first", "second"])
+        # Another one each time: what either remembers of the other is not discovery.
+        hosts = net.more_hosts(["first", *(f"second-{number}" for number in range(runs))])
         net.lan("lan", hosts)
         first = Member(hosts[0], hosts[0].up(app=APP))
         for number in range(runs):
-            # A stranger to the first: what either remembers of the other is not discovery.
-            hosts[1].forget_addresses()
-            second = Member(hosts[1], hosts[1].up(app=APP, env={"NETNS_FIRST": "first"}))
+            host = hosts[1 + number]
+            second = Member(host, host.up(app=APP, env={"NETNS_FIRST": "first"}))
             wait_until(lambda one=second: one.events("first_answer"), "it is answered")  # type: ignore[misc]
             since = second.events("app_started")[0].at
             figures.append(1000 * (second.events("first_answer")[0].at - since))

@@ -41,11 +41,6 @@ class Host:
         """Run `ip` here."""
         return ip("-n", self.namespace, *arguments)
 
-    def forget_addresses(self) -> None:
-        """Its nodes know nobody's address any more."""
-        for book in self.state.glob("nodes/*/addresses.json"):
-            book.unlink()
-
     def up(
         self,
         *,
