@@ -114,6 +114,22 @@ class SendQueue:
         self.size = 0
         return waiting
 
+    def take_most(self) -> list[Waiting]:
+        """As `take_all`, of a connection that is kept.
+
+        What the peer needs to understand what comes later stays: probes, and the rest of an
+        envelope of which it has a piece.
+        """
+        cut, self._cut = self._cut, None
+        waiting = self.take_all()
+        if cut is not None:
+            self._cut = cut
+            self.size = len(cut[0]) - cut[1] + HEADER_BYTES
+        for frame in waiting:
+            if frame.kind == FrameType.PROBE:
+                self.push(*frame)
+        return [frame for frame in waiting if frame.kind != FrameType.PROBE]
+
     def _give_way(self, missing: int) -> list[Waiting]:
         dropped: list[Waiting] = []
         for lane in range(_CONTROL):

@@ -289,6 +289,10 @@ class LinkSession:
         """Everything queued and not yet written, most urgent first; the queue is empty then."""
         return self._queue.take_all()
 
+    def take_most(self) -> list[Waiting]:
+        """What waits on a link that is unusable, and may be usable again."""
+        return self._queue.take_most()
+
     # Rules.
 
     def _say_hello(self) -> None:

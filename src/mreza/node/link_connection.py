@@ -353,7 +353,7 @@ class LinkConnection:
                     self._arm(self.session.next_deadline())
             case RttMeasured():
                 self._measured()
-                if not self.dialed and self.session is not None:
+                if not self.dialed and self.session is not None and self.session.is_up:
                     self._arm(self.session.next_deadline())
             case UsableChanged(usable):
                 self._meter.pause()

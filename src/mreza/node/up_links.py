@@ -96,7 +96,7 @@ class UpLinks:
     def down(self, link: LinkConnection, cause: str) -> None:
         """A link has ended, with what waited on it; nothing happens if it was none."""
         if self.holds(link):
-            self._end(link, cause)
+            self._end(link, cause, _session_of(link).take_waiting())
         elif link.peer is not None and self._unusable.get(link.peer) is link:
             del self._unusable[link.peer]
             if cause == RESET:
@@ -109,7 +109,7 @@ class UpLinks:
             return
         if not usable and self.holds(link):
             self._unusable[peer] = link
-            self._end(link, SILENT)
+            self._end(link, SILENT, _session_of(link).take_most())
         elif usable and self._unusable.get(peer) is link:
             del self._unusable[peer]
             session = _session_of(link)
@@ -128,11 +128,10 @@ class UpLinks:
 
     # Rules.
 
-    def _end(self, link: LinkConnection, cause: str) -> None:
+    def _end(self, link: LinkConnection, cause: str, waiting: list[Waiting]) -> None:
         assert link.peer is not None  # noqa: S101 - it is up
         del self._links[link.peer]
         self._dirty.pop(link, None)
-        waiting = _session_of(link).take_waiting()
         self._events.link_down(link.peer, cause)
         self._report_dropped(link.peer, waiting)
 

@@ -345,3 +345,18 @@ def test_what_waits_when_a_link_is_refused_can_be_taken() -> None:
     assert b"revoked" in written(dialer)
     assert not dialer.wants_to_send()
     assert [waiting.body for waiting in dialer.take_waiting()] == [b"unsent"]
+
+
+def test_a_link_that_was_unusable_ends_the_envelope_it_had_begun() -> None:
+    dialer, acceptor = linked()
+    dialer.send(ENVELOPE, b"x" * BODY_MAX, 0)
+    receive(acceptor, b"".join(dialer.data_to_send(20_000)))
+    dialer.send(ENVELOPE, b"goes another way", 1)
+    assert [waiting.body for waiting in dialer.take_most()] == [b"goes another way"]
+    dialer.send(ENVELOPE, b"y" * BODY_MAX, 0)
+    events = [*receive(acceptor, b"".join(dialer.data_to_send(20_000)))]
+    events += carry(dialer, acceptor)
+    bodies = [event.body for event in events if isinstance(event, FrameReceived)]
+    assert [(len(body), body[:1]) for body in bodies] == [(BODY_MAX, b"x"), (BODY_MAX, b"y")]
+    assert not dialer.wants_to_send()
+    assert dialer.queued_bytes == 0

@@ -230,6 +230,25 @@ async def test_a_peer_that_does_not_say_goodbye_is_not_waited_for(network: FakeN
     await close(a, b)
 
 
+async def test_a_probe_does_not_cut_a_goodbye_short(network: FakeNetwork) -> None:
+    clock = HandClock()
+    a, b, link = await links_of(clock)
+    (accepted,) = b.links._all
+    ((_, other),) = network.pairs
+    other.hold()
+    b.links.renew("new hello")
+    timer = accepted._timer
+    assert timer is not None
+    clock.now += LinkConfig().probe_interval_s
+    link._timer_fired()
+    await turns()
+    assert accepted.parting
+    assert accepted._timer is timer
+    other.release()
+    await until(lambda: not b.links.connections)
+    await close(a, b)
+
+
 async def test_a_reset_is_told_from_a_goodbye(network: FakeNetwork) -> None:
     a, b, link = await links_of(HandClock())
     network.pairs[0][1].abort()

@@ -236,3 +236,13 @@ def test_what_was_never_a_link_has_no_use(links: UpLinks, events: Events) -> Non
     for link in (Link(), Link(None)):
         links.set_usable(cast("LinkConnection", link), usable=False)
     assert events.heard == []
+
+
+def test_an_unusable_link_still_tells_the_peer_that_it_is(links: UpLinks) -> None:
+    link = Link()
+    up(links, link)
+    assert link.session is not None
+    link.session.send(int(FrameType.PROBE), b"I do not hear you", 0)
+    link.session.send(ENVELOPE, b"goes another way", 1)
+    links.set_usable(cast("LinkConnection", link), usable=False)
+    assert [waiting.body for waiting in link.session.take_waiting()] == [b"I do not hear you"]
