@@ -70,6 +70,9 @@ class ReceiveStream:
             return released, "no_credit"
         if is_ordered and not may_hold and number != self._seen.cumulative + 1:
             return released, "held_full"
+        if head.fragment is not None and head.fragment.transfer > number:
+            # A first piece that is still to come: of such a body we would never see the end.
+            return released, "bad_fragment"
         if head.fragment is None:
             arrival = Arrival(head.kind, head.inbox, head.deadline_ms, number, body)
         else:

@@ -171,3 +171,14 @@ def test_a_stalled_body_gives_way_and_what_comes_of_it_later_is_only_acknowledge
     receiver.piece(7, 5, 4)
     assert receiver.piece(8, 5, 4) == [5]
     assert receiver.budget.used == 0
+
+
+def test_a_body_that_begins_after_its_piece_takes_no_memory() -> None:
+    receiver = Receiver()
+    for sequence in range(1, 100):
+        fragment = Fragment(10**9 + sequence, 0, 4, zlib.crc32(b"xxxx"))
+        receiver.packet(sequence, base=sequence, body=b"x", fragment=fragment)
+        assert receiver.reason == "bad_fragment"
+    assert receiver.budget.used == 0
+    receiver.packet(2000, base=2000)
+    assert not receiver.stream._transfers
