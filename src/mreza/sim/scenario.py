@@ -34,8 +34,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step; phase 2, faults off, at whose end everything must have come right.
     """
 
-    name: str
-    "How it is called: letters, digits, '-' and '_'."
+    name: str = "scenario"
+    "How it is called: letters, digits, '-' and '_'. Where a file does not say: as the file."
     description: str = ""
     "One sentence: what this day is about."
     nodes: Annotated[int, Meta(ge=1)] = 8
@@ -155,9 +155,11 @@ def _check(scenario: Scenario) -> None:
         for key in keys:
             if key not in KINDS:
                 raise ConfigError(f"unknown fault 'faults.{table}.{key}': {nearest(key, KINDS)}")
-    for key in faults.amounts:
+    for key, amounts in faults.amounts.items():
         if KINDS[key].amount is None:
             raise ConfigError(f"faults.amounts.{key}: this fault has no amount")
+        for amount in amounts:
+            _check_amount(f"faults.amounts.{key}", key, amount)
     for place, fault in enumerate(scenario.schedule):
         _check_fault(f"schedule[{place}]", fault, scenario)
     for check in scenario.checks:
@@ -183,6 +185,17 @@ def _check_fault(where: str, fault: Fault, scenario: Scenario) -> None:
     wanted, words = _TARGETS[KINDS[fault.kind].targets]
     if not wanted(len(fault.targets), scenario.nodes):
         raise ConfigError(f"{where}.targets: {fault.kind} needs {words}")
+    if not 0 <= fault.at_s <= scenario.faults_s:
+        until = f"{scenario.faults_s:g} (faults_s)"
+        raise ConfigError(f"{where}.at_s is {fault.at_s:g}: faults come from 0 to {until}")
+    if fault.for_s < 0:
+        raise ConfigError(f"{where}.for_s is {fault.for_s:g}: must be a number of at least 0")
+    _check_amount(f"{where}.amount", fault.kind, fault.amount)
+
+
+def _check_amount(where: str, kind: str, amount: float) -> None:
+    if KINDS[kind].unit == "share" and not 0 <= amount <= 1:
+        raise ConfigError(f"{where} is {amount:g}: a share is from 0 to 1")
 
 
 _TARGETS: dict[str, tuple[Callable[[int, int], bool], str]] = {
@@ -198,6 +211,7 @@ def _ranges(scenario: Scenario) -> Iterator[tuple[str, tuple[float, float]]]:
     for kind, amount in scenario.faults.amounts.items():
         yield f"faults.amounts.{kind}", amount
     yield "traffic.size_bytes", scenario.traffic.size_bytes
+    yield "traffic.consume_s", scenario.traffic.consume_s
     yield "traffic.handler_s", scenario.traffic.handler_s
 
 

@@ -48,9 +48,9 @@ def test_what_is_not_said_has_a_default() -> None:
     assert from_dict({"name": "scenario"}) == load("\n") == Scenario(name="scenario")
 
 
-def fault(kind: str, *targets: str) -> str:
+def fault(kind: str, *targets: str, at_s: float = 1) -> str:
     """A fault at a fixed time, in TOML."""
-    return f"[[schedule]]\nat_s = 1\nkind = '{kind}'\ntargets = {list(targets)}"
+    return f"[[schedule]]\nat_s = {at_s}\nkind = '{kind}'\ntargets = {list(targets)}"
 
 
 WRONG = (
@@ -79,6 +79,12 @@ WRONG = (
     (fault("crash", "n8"), "schedule[0].targets: no node 'n8'; n0 to n7"),
     (fault("cut", "n1"), "schedule[0].targets: cut needs the two ends of a link"),
     (fault("partition", *(f"n{i}" for i in range(8))), "partition needs some nodes, not all"),
+    (fault("crash", "n1", at_s=-1), "schedule[0].at_s is -1: faults come from 0 to 20 (faults_s)"),
+    (fault("crash", "n1", at_s=21), "schedule[0].at_s is 21: faults come from 0 to 20 (faults_s)"),
+    (fault("crash", "n1") + "\nfor_s = -2", "schedule[0].for_s is -2: must be a number of at"),
+    (fault("lose", "n1", "n2") + "\namount = 2", "schedule[0].amount is 2: a share is from 0 to 1"),
+    ("[faults.amounts]\nlose = [0, 3]", "faults.amounts.lose is 3: a share is from 0 to 1"),
+    ("[traffic]\nconsume_s = [3, 1]", "traffic.consume_s is [3, 1]: the smaller one comes first"),
     ("x", "not TOML: "),
 )
 
@@ -116,3 +122,9 @@ def test_a_name_is_that_of_a_standard_scenario() -> None:
 def test_the_standard_scenarios_know_every_kind_of_fault() -> None:
     drawn = {kind for scenario in standard().values() for kind in scenario.faults.kinds}
     assert drawn == set(KINDS)
+
+
+def test_a_scenario_without_a_name_is_called_as_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "my-day.toml"
+    file.write_text("nodes = 3\n", encoding="utf-8")
+    assert load(file).name == "my-day"
