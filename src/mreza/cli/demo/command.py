@@ -18,8 +18,8 @@ def add_to(app: typer.Typer) -> None:
             "Five nodes on this machine do real work on real files, and two of them are killed.",
             "mreza demo",
             "mreza demo src/*.py",
-            "mreza demo --calm                kill nobody",
-            "mreza demo --load               more work than can be done, in four priorities",
+            "mreza demo --calm    kill nobody",
+            "mreza demo --load    ask for twice what can be done",
             "mreza demo --json > result.json",
             more="Five processes, linked in a line with a detour, parse and measure Python files: "
             "without FILES the whole standard library and all installed packages. node-1 sends, "
