@@ -71,14 +71,14 @@ class ServiceDirectory:
             server=f"{label}.local.",
             parsed_addresses=[host.partition("%")[0] for host in hosts],
         )
-        old, self._announced = self._announced, info
         try:
-            if old is None:
+            if self._announced is None:
                 await self._zeroconf.async_register_service(info)
             else:
                 await self._zeroconf.async_update_service(info)
         except Error as error:
             raise OSError(f"cannot announce {instance}: {type(error).__name__} {error}") from error
+        self._announced = info
 
     async def close(self) -> None:
         """Say goodbye for what was announced, and close the sockets."""

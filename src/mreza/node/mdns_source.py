@@ -52,6 +52,8 @@ class MdnsSource:
         self._said: Announcement | None = None
         "What is to be announced."
         self._changed = asyncio.Event()
+        self._failed = False
+        "It was not announced: tried again at the next look at this machine's addresses."
 
     @property
     def is_open(self) -> bool:
@@ -99,8 +101,9 @@ class MdnsSource:
         """Announce until this machine has other addresses."""
         self._changed.set()
         while own_hosts() == hosts:
-            if self._changed.is_set():
+            if self._changed.is_set() or self._failed:
                 self._changed.clear()
+                self._failed = False
                 await self._announce(directory)
             try:
                 async with asyncio.timeout(INTERFACES_EVERY_S):
@@ -117,7 +120,9 @@ class MdnsSource:
                 said.instance, properties=said.properties, port=said.port, hosts=said.hosts
             )
         except OSError as error:
+            # Another machine may answer to this name for a moment more: ours, before it restarted.
             log.info("mdns_not_announced", error=str(error))
+            self._failed = True
 
     def _heard(self, service: ServiceFound) -> None:
         heard = read_announcement(

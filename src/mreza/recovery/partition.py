@@ -22,6 +22,8 @@ NAMED_AFTER_S = 3.0
 "From noticing to naming: a link that comes back at once, or a process that is gone, shows by then."
 SMALLEST = 2
 "One node that is lost is a lost node."
+AWAY_MAX = 8192
+"Members remembered as lost: twice as many as a roster keeps. Who was lost first is forgotten first."
 REMEMBERED_MAX = 16
 "Partitions at a time; the oldest is forgotten first."
 
@@ -90,6 +92,8 @@ class PartitionWatch:
 
     def lost(self, node: NodeId, *, now: float) -> None:
         """A member cannot be reached any more."""
+        if len(self._away) >= AWAY_MAX:
+            self._forget(next(iter(self._away)))
         self._away[node] = None
         latest = self._losses[-1] if self._losses else None
         if latest is None or now - latest.last_at > TOGETHER_S:

@@ -78,6 +78,33 @@ async def test_a_machine_without_multicast_is_tried_again_later(
     await refused.close()
 
 
+async def test_an_announcement_that_failed_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    class Busy:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        async def announce(self, instance: str, **_: object) -> None:
+            tried.append(instance)
+            if len(tried) < 3:
+                raise OSError("the name is taken")
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(mdns, "ServiceDirectory", Busy)
+    monkeypatch.setattr(module, "INTERFACES_EVERY_S", 0.01)
+    late = source(A, [])
+    late.say(hello("192.0.2.1:7001"), port=7001)
+    late.open()
+    await eventually_async(lambda: len(tried) == 3)
+    await late.close()
+    assert len(set(tried)) == 1
+
+
 async def test_other_addresses_of_the_machine_are_other_sockets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

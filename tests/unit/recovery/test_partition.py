@@ -131,6 +131,15 @@ def test_the_mesh_may_part_again_while_it_is_parted() -> None:
     assert [partition.theirs for partition in mesh.watch.partitions] == [(A, B), (C, D)]
 
 
+def test_only_so_many_lost_members_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_module, "AWAY_MAX", 2)
+    mesh = Mesh((A, B), (B, C))
+    mesh.lose(A, B, C, now=0.0)
+    (parted,) = mesh.news(now=3.0)
+    assert isinstance(parted, Parted)
+    assert parted.theirs == (B, C)
+
+
 def test_only_so_many_partitions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition_module, "REMEMBERED_MAX", 1)
     mesh = Mesh((A, B), (C, D))
