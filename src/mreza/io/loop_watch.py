@@ -8,6 +8,7 @@ whoever stops the whole process: then nothing is said, because nobody is to blam
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sys
 import sysconfig
 import threading
@@ -19,7 +20,7 @@ from types import FrameType
 from mreza.io.host import current_host
 
 HELD_S = 0.5
-"A loop that has not come round for so long is held (DESIGN.md, section 7)."
+"A loop that has not come round for so long is held: a second late, others would suspect us."
 BEATS = 3
 "In the time after which a loop counts as held: six wake-ups a second cost next to nothing."
 CLOSE_S = 1.0
@@ -93,9 +94,18 @@ class LoopWatch:
             since = max(since, self._beat_at)
             if self._holder is None and now - since > self._held_s:
                 frame = sys._current_frames().get(self._watched)
+                if is_idle(frame):
+                    # It waits for something to do: it was not late, or the machine was.
+                    since = now
+                    continue
                 name = name_of(frame)
                 self._holder = (name, since)
                 self._noticed(name, now - since)
+
+
+def is_idle(frame: FrameType | None) -> bool:
+    """Whether a loop with this innermost frame asks its selector for events, and runs nothing."""
+    return frame is not None and frame.f_code.co_filename == selectors.__file__
 
 
 def name_of(frame: FrameType | None) -> str:

@@ -8,8 +8,8 @@ leaks.
 from __future__ import annotations
 
 CREDIT_FIRST_BYTES = 64 * 1024
-"""What a new sender may have waiting in an inbox before it hears from the receiver (DESIGN.md,
-section 8)."""
+"""What a new sender may have waiting in an inbox before it hears from the receiver: one envelope's
+worth, so that a thousand strangers cannot fill a node."""
 GROW_WITHIN_S = 0.25
 "A handler that empties half of the window faster than this gets twice the window."
 POSITION_MAX = 1 << 62

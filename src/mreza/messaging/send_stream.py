@@ -23,11 +23,11 @@ from mreza.wire.packet import Ack, PacketKind
 
 SPAN_MAX = 1024
 """Numbers between the oldest batch that may still be sent and the newest: four priorities stay
-within the 4,096 unacknowledged envelopes of a session (DESIGN.md, section 6)."""
+within the 4,096 unacknowledged envelopes of a session."""
 REORDERING = 3
 "Later transmissions acknowledged before one counts as lost (RFC 9002, 6.1.1)."
 LOW_QUEUEING_S = 0.05
-"LOW stops growing its window at this queueing delay (DESIGN.md, section 8)."
+"LOW stops growing its window at this queueing delay: bulk gives way before others feel it."
 HURRY_MIN_S = 0.02
 "After a declared drop, wait at least this long for acknowledgements that are on their way."
 

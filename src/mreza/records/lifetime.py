@@ -1,4 +1,4 @@
-"""How long a record counts, by its kind (DESIGN.md, section 7)."""
+"""How long a record counts, by its kind."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ NAMED_AFTER_S = 3.0
 SMALLEST = 2
 "One node that is lost is a lost node."
 AWAY_MAX = 8192
-"Members remembered as lost: twice as many as a roster keeps. Who was lost first is forgotten first."
+"Members remembered as lost: twice as many as a roster keeps; the first is forgotten first."
 REMEMBERED_MAX = 16
 "Partitions at a time; the oldest is forgotten first."
 

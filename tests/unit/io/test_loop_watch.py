@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import selectors
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 import mreza.io.loop_watch as module
-from mreza.io.loop_watch import LoopWatch, name_of
+from mreza.io.loop_watch import LoopWatch, is_idle, name_of
 from tests.support.eventually import eventually_async
 
 
@@ -97,3 +98,11 @@ async def test_without_a_handler_of_the_program_it_is_what_runs_now() -> None:
     )
     await eventually_async(lambda: names)
     assert names == [f"mreza.ours.turn ({module._PACKAGE}/ours.py:1)"]
+
+
+def test_a_loop_that_waits_for_events_is_held_by_nobody() -> None:
+    looking: dict[str, Any] = {"is_idle": is_idle, "frame": sys._getframe}
+    exec(compile("idle = is_idle(frame())", selectors.__file__, "exec"), looking)  # noqa: S102
+    assert looking["idle"]
+    assert not is_idle(sys._getframe())
+    assert not is_idle(None)
