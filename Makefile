@@ -49,9 +49,10 @@ demo: .venv/.runtime ## Five nodes measure thousands of files; a worker and a re
 
 # TESTS='tests/unit/wire -x' runs a part.
 TESTS ?= tests --ignore=tests/stress
-test: .venv/.test ## All tests but the long ones, with a report of coverage
-	$(PYTEST) --cov --cov-report=term:skip-covered $(TESTS)
+test: .venv/.test ## All tests but the long ones
+	$(PYTEST) $(TESTS)
 
+# Apart from `test`, because tracing every line makes the tests half as slow again.
 coverage: .venv/.test ## Fail where a package's coverage is below its threshold (pyproject.toml)
 	$(PYTEST) -q --cov --cov-report=json:.coverage.json --ignore=tests/stress tests
 	$(PY) -m tests.support.coverage_gate .coverage.json
