@@ -107,7 +107,7 @@ def test_a_record_with_a_forged_chain_is_refused_for_its_signature(
     [
         ({"lifetime_s": -5.0}, "certificate has expired"),
         # A day ahead: the clock was read when the tests were collected, long before this one.
-        ({"backdated_s": -86_400.0}, "certificate is not yet valid"),
+        ({"backdated_s": -86_400.0, "lifetime_s": 172_800.0}, "certificate is not yet valid"),
     ],
 )
 def test_dates_are_checked(
